@@ -1,0 +1,85 @@
+"""Conditions and small status documents that both kinds report."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints
+
+from .fields import ApiModel
+
+Message = Annotated[str, StringConstraints(max_length=2048)]
+Reason = Annotated[str, StringConstraints(max_length=128)]
+Timestamp = Annotated[str, StringConstraints(max_length=32), Field(json_schema_extra={"format": "date-time"})]
+Text = Annotated[str, StringConstraints(max_length=256)]
+UriText = Annotated[str, StringConstraints(max_length=1024)]
+Digest = Annotated[str, StringConstraints(max_length=80)]
+
+
+class Condition(ApiModel):
+    """One observation, in the form of metav1.Condition."""
+
+    type: Annotated[str, StringConstraints(max_length=64)]
+    """type of the condition."""
+    status: Literal["True", "False", "Unknown"]
+    """status: True, False or Unknown."""
+    reason: Reason
+    """reason in CamelCase."""
+    message: Message = ""
+    """message for people: what happens, and what to do."""
+    last_transition_time: Timestamp
+    """lastTransitionTime of the status."""
+    observed_generation: int | None = None
+    """observedGeneration of the object when this was seen."""
+
+
+Conditions = Annotated[
+    list[Condition],
+    Field(
+        max_length=16,
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
+    ),
+]
+
+#: Condition types of each kind, in the order they are shown; all are initialised to Unknown.
+FINETUNE_CONDITIONS = ("Accepted", "DataReady", "Admitted", "Running", "Progressing", "Succeeded", "Failed")
+EVAL_CONDITIONS = ("Accepted", "Running", "Progressing", "Succeeded", "GatesPassed", "Approved", "Failed")
+
+
+class Attempt(ApiModel):
+    """One pod's try at a stage."""
+
+    number: int
+    """number from 1."""
+    stage: Annotated[str, StringConstraints(max_length=32)]
+    """stage: prepare, train or evaluate."""
+    pod: Text | None = None
+    """pod that ran."""
+    started: Timestamp | None = None
+    """started at."""
+    ended: Timestamp | None = None
+    """ended at."""
+    node: Text | None = None
+    """node it ran on."""
+    exit_code: int | None = None
+    """exitCode of the trainer."""
+    reason: Reason | None = None
+    """reason it ended."""
+    message: Message | None = None
+    """message it left."""
+    last_step: int | None = None
+    """lastStep reached."""
+
+
+Attempts = Annotated[list[Attempt], Field(max_length=10)]
+
+
+class Artifact(ApiModel):
+    """A thing that the run made."""
+
+    type: Text
+    """type: Adapter, Merged, Report, ..."""
+    uri: UriText
+    """uri where it lies."""
+    digest: Digest
+    """digest over its files (sha256)."""
+    size_bytes: int
+    """sizeBytes of all its files."""

@@ -1,0 +1,101 @@
+"""`status` of an EvalRun."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from .conditions import Attempts, Conditions, Message, Text, Timestamp, UriText
+from .fields import ApiModel
+
+
+class CandidateResult(ApiModel):
+    """One candidate's value on one metric."""
+
+    name: Text
+    """name of the candidate."""
+    value: Text
+    """value, a decimal as text."""
+    interval: Annotated[list[Text], Field(max_length=2)] | None = None
+    """interval: lower and upper end of the confidence interval."""
+
+
+class MetricResult(ApiModel):
+    """One metric of one task over all candidates, the last candidate's difference in front."""
+
+    task: Text
+    """task of the metric."""
+    metric: Text
+    """metric name."""
+    higher_is_better: bool = True
+    """higherIsBetter says which way is good."""
+    candidates: Annotated[list[CandidateResult], Field(max_length=10)]
+    """candidates with their values."""
+    candidate: Text | None = None
+    """candidate whose difference this is."""
+    versus: Text | None = None
+    """versus which other one."""
+    delta: Text | None = None
+    """delta: candidate minus versus."""
+    interval: Annotated[list[Text], Field(max_length=2)] | None = None
+    """interval of the delta."""
+    p_value: Text | None = None
+    """pValue of the difference (two-sided), adjusted over the comparisons of the run (Holm)."""
+    n: int
+    """n rows compared."""
+
+
+class GateResult(ApiModel):
+    """What became of a gate."""
+
+    name: Text
+    """name of the gate."""
+    passed: bool | None = None
+    """passed: true, false, or absent when it could not be decided."""
+    message: Message = ""
+    """message with the figures."""
+
+
+class EvalProgress(ApiModel):
+    """How far the evaluation is."""
+
+    percent: int = 0
+    """percent of all (candidate, task) rows done."""
+    candidate: Text | None = None
+    """candidate being evaluated."""
+    task: Text | None = None
+    """task being evaluated."""
+    estimated_completion_time: Timestamp | None = None
+    """estimatedCompletionTime of the whole run."""
+    updated_at: Timestamp | None = None
+    """updatedAt: when the trainer said so."""
+
+
+class EvalRunStatus(ApiModel):
+    """status of an evaluation."""
+
+    phase: Text | None = None
+    """phase, for people: Pending, Queued, Evaluating, Succeeded, Failed or Suspended."""
+    observed_generation: int | None = None
+    """observedGeneration of the spec this status speaks of."""
+    start_time: Timestamp | None = None
+    """startTime of the first pod."""
+    completion_time: Timestamp | None = None
+    """completionTime of the run."""
+    active_seconds: int | None = None
+    """activeSeconds that pods ran, over suspend and retries."""
+    runs: int | None = None
+    """runs: how many Jobs have been made for the current stage (one more on each resume)."""
+    conditions: Conditions = []
+    """conditions: Accepted, Running, Progressing, Succeeded, GatesPassed, Approved, Failed."""
+    progress: EvalProgress | None = None
+    """progress of the evaluation."""
+    results: Annotated[list[MetricResult], Field(max_length=32)] | None = None
+    """results: the main ones; all of them are in the report."""
+    gates: Annotated[list[GateResult], Field(max_length=16)] | None = None
+    """gates and whether they hold."""
+    verdict: Message | None = None
+    """verdict in one line."""
+    report: UriText | None = None
+    """report page."""
+    attempts: Attempts | None = None
+    """attempts: the last 10 pods."""

@@ -1,0 +1,140 @@
+"""The `FineTuneJob` kind: data and a model in, a tuned model and a verdict out."""
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import ConfigDict, Field
+
+from .dataset import DatasetSpec
+from .evalrun import JobEvaluationSpec
+from .fields import ApiModel, DecimalText, Duration, ShortText, Uri, nested
+from .ftjstatus import FineTuneJobStatus
+from .kind import KubeObject, kind_schema
+from .method import MethodSpec
+from .model import ModelSource, SecretReference
+from .resources import Resources, Scheduling, Workspace
+from .training import TrainingSpec
+
+
+class OutputFormat(StrEnum):
+    """Forms of the tuned model."""
+
+    ADAPTER = "Adapter"
+    MERGED = "Merged"
+    GGUF = "GGUF"
+    BNB4 = "Bnb4"
+    INT8 = "Int8"
+
+
+class OutputSpec(ApiModel):
+    """Where the tuned model goes."""
+
+    uri: Uri | None = None
+    """uri of a folder that gets the artifacts; they stay in the workspace when absent."""
+    formats: Annotated[list[OutputFormat], Field(min_length=1, max_length=5)] | None = None
+    """formats to write; Adapter for adapter tunings, Merged for the others, when absent."""
+    credentials_secret: SecretReference | None = None
+    """credentialsSecret names the Secret whose keys the pod gets as environment."""
+
+
+class MlflowTracking(ApiModel):
+    """An MLflow server."""
+
+    tracking_uri: Annotated[str, Field(max_length=1024, pattern=r"^https?://[^\s]+$")]
+    """trackingUri of the server."""
+    experiment: ShortText | None = None
+    """experiment name."""
+    credentials_secret: SecretReference | None = None
+    """credentialsSecret with MLFLOW_TRACKING_TOKEN or user and password."""
+
+
+class WandbTracking(ApiModel):
+    """Weights & Biases."""
+
+    project: ShortText
+    """project name."""
+    entity: ShortText | None = None
+    """entity: user or team."""
+    credentials_secret: SecretReference | None = None
+    """credentialsSecret with WANDB_API_KEY."""
+
+
+class TrackingSpec(ApiModel):
+    """Experiment trackers that follow the run."""
+
+    mlflow: MlflowTracking | None = None
+    """mlflow server to log to."""
+    wandb: WandbTracking | None = None
+    """wandb project to log to."""
+
+
+class EvaluationSpec(ApiModel):
+    """The evaluation that follows training."""
+
+    spec: JobEvaluationSpec
+    """spec of the owned EvalRun; candidates `tuned` and `base` are implied."""
+
+
+class FineTuneJobSpec(ApiModel):
+    """What to train, on what, how, and where. The shortest useful job is model and dataset."""
+
+    model: ModelSource
+    """model to start from."""
+    dataset: DatasetSpec
+    """dataset to learn from."""
+    method: MethodSpec = nested(MethodSpec)
+    """method: what is optimised and which weights move."""
+    training: TrainingSpec = nested(TrainingSpec)
+    """training budget, optimiser, precision, evaluation and checkpoints."""
+    resources: Resources = nested(Resources)
+    """resources of each pod."""
+    scheduling: Scheduling = nested(Scheduling)
+    """scheduling: queue, priority and node choice."""
+    workspace: Workspace = nested(Workspace)
+    """workspace volume that the stages share."""
+    output: OutputSpec = nested(OutputSpec)
+    """output: where the tuned model goes."""
+    tracking: TrackingSpec | None = None
+    """tracking by MLflow or Weights & Biases; none when absent."""
+    evaluation: EvaluationSpec | None = None
+    """evaluation after training: tuned against base, with gates."""
+    retries: int = Field(default=3, ge=0, le=100)
+    """retries of failed attempts; disruption by the cluster does not count. May change at any time."""
+    max_runtime: Duration = "24h"
+    """maxRuntime of active time, over suspend, pre-emption and retry."""
+    max_accelerator_hours: DecimalText | None = None
+    """maxAcceleratorHours: accelerators x hours that the run may use in all."""
+    ttl_seconds_after_finished: int | None = Field(default=None, ge=0, le=315_360_000)
+    """ttlSecondsAfterFinished deletes the object this long after it finished; kept when absent. May change."""
+    suspend: bool = False
+    """suspend stops the run at a checkpoint and gives its accelerators back. May change at any time."""
+
+
+class FineTuneJob(KubeObject):
+    """A fine-tuning run: data and a model in, a tuned model and a verdict out."""
+
+    model_config = ConfigDict(
+        json_schema_extra=kind_schema(
+            plural="finetunejobs",
+            short_names=["ftj"],
+            mutable=("suspend", "ttlSecondsAfterFinished", "retries"),
+            columns=[
+                ("Phase", "string", ".status.phase", "Where the job is", 0),
+                ("Step", "string", ".status.progress.summary", "Optimiser step of all steps", 0),
+                ("Loss", "string", ".status.progress.loss", "Training loss", 0),
+                ("Eval-Loss", "string", ".status.progress.evalLoss", "Validation loss", 1),
+                ("Tok/s", "integer", ".status.progress.tokensPerSecond", "Tokens a second", 1),
+                ("ETA", "string", ".status.progress.remaining", "Time left", 0),
+                ("Waiting", "string", '.status.conditions[?(@.type=="Progressing")].reason', "What it waits for", 1),
+                ("Age", "date", ".metadata.creationTimestamp", "Time since creation", 0),
+            ],
+        )
+    )
+
+    spec: FineTuneJobSpec
+    """spec: what to train, on what, how, and where. Immutable but for suspend, ttlSecondsAfterFinished and retries."""
+    status: FineTuneJobStatus | None = None
+    """status as the operator sees it."""
+
+
+__all__ = ["FineTuneJob", "FineTuneJobSpec", "OutputFormat", "OutputSpec", "TrackingSpec"]

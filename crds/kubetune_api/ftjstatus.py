@@ -1,0 +1,129 @@
+"""`status` of a FineTuneJob."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from .conditions import Artifact, Attempts, Conditions, Digest, Message, Text, Timestamp, UriText
+from .fields import ApiModel
+
+
+class Progress(ApiModel):
+    """How far training is; written at most every 30 s, and on every transition."""
+
+    step: int = 0
+    """step: optimiser steps done."""
+    total_steps: int = 0
+    """totalSteps of the run."""
+    summary: Text | None = None
+    """summary as step/totalSteps."""
+    percent: int = 0
+    """percent of all steps."""
+    epoch: Text | None = None
+    """epoch, a decimal as text."""
+    loss: Text | None = None
+    """loss of the last logged steps."""
+    eval_loss: Text | None = None
+    """evalLoss: the last validation loss."""
+    tokens_per_second: int | None = None
+    """tokensPerSecond of non-padding tokens."""
+    remaining: Text | None = None
+    """remaining time, for people, such as 4m10s."""
+    estimated_completion_time: Timestamp | None = None
+    """estimatedCompletionTime of training."""
+    last_checkpoint_step: int | None = None
+    """lastCheckpointStep that a resume would start from."""
+    updated_at: Timestamp | None = None
+    """updatedAt: when the trainer said so."""
+
+
+class Resolved(ApiModel):
+    """What `Auto` and absent settings became."""
+
+    micro_batch_tokens: int | None = None
+    """microBatchTokens in one forward pass."""
+    micro_batch: int | None = None
+    """microBatch: packed rows in one forward pass."""
+    accumulation: int | None = None
+    """accumulation: micro-batches of one optimiser step."""
+    total_tokens: int | None = None
+    """totalTokens that the run will see."""
+    trainable_parameters: int | None = None
+    """trainableParameters."""
+    precision: Text | None = None
+    """precision in use."""
+    memory_estimate: Text | None = None
+    """memoryEstimate of the plan."""
+    memory_peak: Text | None = None
+    """memoryPeak measured."""
+
+
+class DatasetStatus(ApiModel):
+    """What the checks found."""
+
+    examples: int | None = None
+    """examples that are trained on."""
+    validation: int | None = None
+    """validation examples."""
+    held_out: int | None = None
+    """heldOut examples."""
+    tokens: int | None = None
+    """tokens of the training examples."""
+    truncated: int | None = None
+    """truncated examples, longer than sequenceLength."""
+    dropped: Annotated[dict[str, int], Field(max_length=16)] | None = None
+    """dropped rows by check."""
+    digest: Digest | None = None
+    """digest of the prepared data."""
+    report: UriText | None = None
+    """report of the data checks."""
+
+
+class Lineage(ApiModel):
+    """What the artifacts came from."""
+
+    model_revision: Text | None = None
+    """modelRevision: commit or digest of the base."""
+    dataset_digest: Digest | None = None
+    """datasetDigest of the prepared data."""
+    config_digest: Digest | None = None
+    """configDigest of the run file."""
+    trainer_image: UriText | None = None
+    """trainerImage that ran."""
+    version: Text | None = None
+    """version of KubeTune."""
+
+
+class FineTuneJobStatus(ApiModel):
+    """status of a fine-tuning run."""
+
+    phase: Text | None = None
+    """phase, for people: Pending, Preparing, Queued, Training, Evaluating, Succeeded, Failed or Suspended."""
+    observed_generation: int | None = None
+    """observedGeneration of the spec this status speaks of."""
+    start_time: Timestamp | None = None
+    """startTime of the first pod."""
+    completion_time: Timestamp | None = None
+    """completionTime of the run."""
+    active_seconds: int | None = None
+    """activeSeconds that pods ran, over suspend and retries."""
+    runs: int | None = None
+    """runs: how many Jobs have been made for the current stage (one more on each resume)."""
+    conditions: Conditions = []
+    """conditions: Accepted, DataReady, Admitted, Running, Progressing, Succeeded, Failed."""
+    progress: Progress | None = None
+    """progress of training."""
+    resolved: Resolved | None = None
+    """resolved settings: what Auto and absent settings became."""
+    dataset: DatasetStatus | None = None
+    """dataset after the checks."""
+    attempts: Attempts | None = None
+    """attempts: the last 10 pods."""
+    artifacts: Annotated[list[Artifact], Field(max_length=16)] | None = None
+    """artifacts that the run made."""
+    evaluation: Text | None = None
+    """evaluation: name of the owned EvalRun."""
+    verdict: Message | None = None
+    """verdict of the evaluation in one line."""
+    lineage: Lineage | None = None
+    """lineage of the artifacts."""

@@ -4,6 +4,7 @@ The API server wants *structural* schemas (KEP-1111): no `$ref`, no `anyOf` with
 no `additionalProperties: false`. Everything else (bounds, enums, defaults, CEL) passes through.
 """
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from .kind import KubeObject
 
 Schema = dict[str, Any]
 KINDS: tuple[type[KubeObject], ...] = (FineTuneJob, EvalRun)
+#: Text that Go's YAML readers take for a number or a boolean although PyYAML writes it without quotes.
+_AMBIGUOUS = re.compile(r"[yYnN]|[-+]?[0-9.]+([eE][-+]?[0-9]+)?")
 _DROPPED = ("title", "discriminator", "additionalProperties", "$defs", "x-kubetune-kind")
 
 
@@ -52,7 +55,15 @@ def structural(schema: Schema, definitions: dict[str, Schema]) -> Schema:
         out["properties"] = {name: structural(child, definitions) for name, child in out["properties"].items()}
     if out.get("type") == "integer":
         out.setdefault("format", "int64")
+    if isinstance(out.get("default"), dict):
+        out["default"] = _filled(out["default"], out)
     return _ordered(out)
+
+
+def _filled(value: Schema, schema: Schema) -> Schema:
+    """Return the default `value` with the defaults inside it: the API server judges a default before it fills it."""
+    inner = {name: child["default"] for name, child in schema.get("properties", {}).items() if "default" in child}
+    return {**inner, **value}
 
 
 def _without_null(node: Schema) -> Schema:
@@ -148,6 +159,14 @@ class _Plain(yaml.SafeDumper):
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
+
+    def quoted(self, data: str) -> yaml.ScalarNode:
+        """Return text as a node, in quotes where another reader would see no text."""
+        style = '"' if _AMBIGUOUS.fullmatch(data) else None
+        return self.represent_scalar("tag:yaml.org,2002:str", data, style=style)
+
+
+_Plain.add_representer(str, _Plain.quoted)
 
 
 def manifest(kind: type[KubeObject]) -> str:

@@ -1,0 +1,23 @@
+"""DECIDE: API object + settings -> Plan | Refusal. Pure; one rule a file, named after its spec field."""
+
+from kubetune_api.evalrun import EvalRun
+from kubetune_api.finetunejob import FineTuneJob
+
+from ..settings import Settings
+from .candidates import Jobs
+from .evalrun import plan_eval_run
+from .finetunejob import plan_fine_tune_job
+from .parse import Subject, parse
+from .plan import Plan, Refusal
+
+NO_JOBS: Jobs = {}
+
+
+def plan(subject: Subject, settings: Settings, jobs: Jobs = NO_JOBS) -> Plan | Refusal:
+    """Return what a run consists of, or why it cannot run; `jobs` are those an EvalRun names."""
+    if isinstance(subject, FineTuneJob):
+        return plan_fine_tune_job(subject, settings)
+    return plan_eval_run(subject, settings, jobs)
+
+
+__all__ = ["EvalRun", "FineTuneJob", "Jobs", "Plan", "Refusal", "Subject", "parse", "plan"]

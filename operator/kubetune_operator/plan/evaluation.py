@@ -1,0 +1,58 @@
+"""`spec.evaluation`: the EvalRun that a job owns, with the implied candidates `tuned` and `base`."""
+
+from collections.abc import Iterator
+
+from kubetune_api.evalrun import Candidate, EvalRunSpec, JobEvaluationSpec
+from kubetune_api.finetunejob import FineTuneJobSpec
+from kubetune_api.resources import Workspace
+
+from ..settings import Settings
+from . import candidates, gates, resources, tasks
+from .plan import Refusal, bad
+
+TUNED = "tuned"
+BASE = "base"
+
+
+def refuse(evaluation: JobEvaluationSpec, spec: FineTuneJobSpec, settings: Settings) -> Iterator[Refusal]:
+    """Refuse now what would make the EvalRun fail after hours of training."""
+    taken = [candidate.name for candidate in evaluation.candidates if candidate.name in (TUNED, BASE)]
+    if taken:
+        problem = f"{', '.join(taken)} is implied by the job itself; choose another name"
+        yield bad("spec.evaluation.spec.candidates", problem)
+    run = eval_run_spec(evaluation, spec, job_name="job", claim_name="claim")
+    for refusal in refuse_run(run, settings):
+        field = refusal.field.replace("spec.", "spec.evaluation.spec.", 1)
+        yield Refusal(refusal.reason, field, refusal.message.replace(refusal.field, field, 1))
+
+
+def refuse_run(run: EvalRunSpec, settings: Settings) -> Iterator[Refusal]:
+    """Refuse an evaluation that cannot run or cannot be judged."""
+    yield from candidates.refuse(run.candidates, settings)
+    yield from tasks.refuse(run.tasks, settings)
+    yield from gates.refuse(run.gates, run.tasks, [candidate.name for candidate in run.candidates])
+    yield from gates.refuse_comparison(run.comparison)
+    yield from resources.refuse("spec.resources", run.resources)
+
+
+def eval_run_spec(
+    evaluation: JobEvaluationSpec, spec: FineTuneJobSpec, *, job_name: str, claim_name: str
+) -> EvalRunSpec:
+    """Return the spec of the owned EvalRun; it works in the job's own workspace, where the model is cached."""
+    own_baseline = any(candidate.baseline for candidate in evaluation.candidates)
+    implied = [
+        Candidate(name=TUNED, fine_tune_job=job_name),
+        Candidate(name=BASE, baseline=not own_baseline, model=spec.model),
+    ]
+    return EvalRunSpec(
+        candidates=[*implied, *evaluation.candidates],
+        tasks=evaluation.tasks,
+        comparison=evaluation.comparison,
+        gates=evaluation.gates,
+        approval=evaluation.approval,
+        max_runtime=evaluation.max_runtime,
+        retries=evaluation.retries,
+        resources=evaluation.resources or spec.resources,
+        scheduling=spec.scheduling,
+        workspace=Workspace(claim_name=claim_name, size=spec.workspace.size),
+    )

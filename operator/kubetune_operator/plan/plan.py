@@ -19,13 +19,15 @@ class Refusal:
     reason: str
     field: str
     message: str
+    parts: tuple["Refusal", ...] = ()
+    """Each mistake by itself, when there are several."""
 
     @staticmethod
     def combine(refusals: Sequence["Refusal"]) -> "Refusal":
         """Return one refusal that names every mistake; the first gives reason and field."""
         first = refusals[0]
         lines = [refusal.message for refusal in refusals]
-        return Refusal(first.reason, first.field, "; ".join(dict.fromkeys(lines))[:2000])
+        return Refusal(first.reason, first.field, "; ".join(dict.fromkeys(lines))[:2000], tuple(refusals))
 
 
 def bad(field: str, problem: str) -> Refusal:

@@ -1,0 +1,89 @@
+"""Pods as the rules see them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from kubetune_api import names
+
+from .timestamps import parse_time
+
+CONTAINER = "trainer"
+
+
+@dataclass(frozen=True)
+class PodView:
+    """What a pod says about its run."""
+
+    name: str
+    uid: str
+    stage: str
+    run: int
+    phase: str
+    node: str | None
+    created: datetime
+    scheduled: bool
+    unschedulable: str | None
+    """Message of the scheduler."""
+    waiting_reason: str | None
+    waiting_message: str
+    started: datetime | None
+    finished: datetime | None
+    exit_code: int | None
+    reason: str | None
+    """Why the container or the pod ended: OOMKilled, Evicted, ..."""
+    message: str
+    """Termination message of the container, or the pod's own message."""
+    disrupted: str | None
+    """Reason of the DisruptionTarget condition."""
+    deleted: datetime | None
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing of the pod runs any more."""
+        return self.phase in ("Succeeded", "Failed")
+
+    @property
+    def running(self) -> bool:
+        """Whether the trainer runs."""
+        return self.started is not None and not self.ended
+
+
+def pod_view(pod: Mapping[str, Any]) -> PodView:
+    """Return the view of a pod."""
+    metadata, spec, status = pod["metadata"], pod.get("spec", {}), pod.get("status", {})
+    conditions = {entry["type"]: entry for entry in status.get("conditions", [])}
+    container = next((entry for entry in status.get("containerStatuses", []) if entry["name"] == CONTAINER), {})
+    state = container.get("state", {})
+    terminated, waiting = state.get("terminated", {}), state.get("waiting", {})
+    scheduled = conditions.get("PodScheduled", {})
+    disruption = conditions.get("DisruptionTarget", {})
+    started = terminated.get("startedAt") or state.get("running", {}).get("startedAt")
+    ended = status.get("phase") in ("Succeeded", "Failed")
+    labels = metadata.get("labels", {})
+    return PodView(
+        name=metadata["name"],
+        uid=metadata["uid"],
+        stage=labels.get(names.LABEL_STAGE, ""),
+        run=int(labels.get(names.LABEL_RUN, "1")),
+        phase=status.get("phase", "Pending"),
+        node=spec.get("nodeName"),
+        created=parse_time(metadata["creationTimestamp"]),
+        scheduled=bool(spec.get("nodeName")),
+        unschedulable=scheduled.get("message", "") if scheduled.get("reason") == "Unschedulable" else None,
+        waiting_reason=waiting.get("reason"),
+        waiting_message=waiting.get("message", ""),
+        started=parse_time(started) if started else None,
+        finished=_finished(terminated, conditions, metadata) if ended else None,
+        exit_code=terminated.get("exitCode"),
+        reason=terminated.get("reason") or status.get("reason"),
+        message=terminated.get("message") or status.get("message", ""),
+        disrupted=disruption.get("reason", "Disrupted") if disruption.get("status") == "True" else None,
+        deleted=parse_time(metadata["deletionTimestamp"]) if metadata.get("deletionTimestamp") else None,
+    )
+
+
+def _finished(terminated: Mapping[str, Any], conditions: Mapping[str, Any], metadata: Mapping[str, Any]) -> datetime:
+    ready = conditions.get("Ready", {}).get("lastTransitionTime")
+    return parse_time(terminated.get("finishedAt") or ready or metadata["creationTimestamp"])

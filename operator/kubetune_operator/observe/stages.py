@@ -1,0 +1,70 @@
+"""Which stage a run is in, as its stored status says, and what there is of that stage."""
+
+from kubetune_api import names
+from kubetune_api.evalrun import EvalRun
+from kubetune_api.ftjstatus import FineTuneJobStatus
+from kubetune_api.run import Stage
+
+from ..plan import Refusal
+from ..plan.owner import uid_of
+from .pods import PodView
+from .situation import Actions, Launch, Situation, Step
+from .snapshot import JobView, Snapshot
+from .terminal import holds
+
+#: What a stage does, as a reason for people.
+DOING = {Stage.PREPARE: "Preparing", Stage.TRAIN: "Training", Stage.EVALUATE: "Evaluating"}
+
+
+def current_stage(snapshot: Snapshot) -> Stage | None:
+    """Return the stage, or None when the stages are done and the owned EvalRun is due."""
+    if isinstance(snapshot.subject, EvalRun):
+        return Stage.EVALUATE
+    assert isinstance(snapshot.status, FineTuneJobStatus)
+    if snapshot.status.evaluation:
+        return None
+    return Stage.TRAIN if holds(snapshot.status.conditions, "DataReady") else Stage.PREPARE
+
+
+def is_prepared(snapshot: Snapshot) -> bool:
+    """Return whether the data is ready."""
+    return holds(snapshot.status.conditions, "DataReady")
+
+
+def current_run(snapshot: Snapshot) -> int:
+    """Return the number of the stage's last run; 0 before the first."""
+    return snapshot.status.runs or 0
+
+
+def current_job(snapshot: Snapshot) -> JobView | None:
+    """Return the Job of the stage's last run."""
+    stage, run = current_stage(snapshot), current_run(snapshot)
+    if stage is None or run == 0:
+        return None
+    name = names.stage_name(snapshot.subject.metadata.name, uid_of(snapshot.subject), stage, run)
+    return snapshot.jobs.get(name)
+
+
+def unfinished_jobs(snapshot: Snapshot) -> list[str]:
+    """Return the names of the Jobs that still may make pods."""
+    return [job.name for job in snapshot.jobs.values() if not job.finished and not job.deleted]
+
+
+def live_pods(snapshot: Snapshot) -> list[PodView]:
+    """Return the pods that may still write to the workspace."""
+    return [pod for pod in snapshot.pods if not pod.ended]
+
+
+def last_pod(snapshot: Snapshot) -> PodView | None:
+    """Return the newest pod of the stage's last run."""
+    stage, run = current_stage(snapshot), current_run(snapshot)
+    pods = [pod for pod in snapshot.pods if pod.stage == stage and pod.run == run]
+    return pods[-1] if pods else None
+
+
+def launch(snapshot: Snapshot, stage: Stage, run: int, retries: int) -> Situation:
+    """Return the situation in which a Job is to be made; a plan that has become a refusal ends the run."""
+    if isinstance(snapshot.plan, Refusal):
+        return Situation(Step.FAILED, snapshot.plan.reason, snapshot.plan.message, stage, run)
+    actions = Actions(launch=Launch(stage, run, max(retries, 0)))
+    return Situation(Step.STARTING, DOING[stage], f"the {stage} Job is on its way", stage, run, actions=actions)

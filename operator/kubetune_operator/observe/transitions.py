@@ -1,0 +1,66 @@
+"""Old status, new status -> the Kubernetes events that people see in `kubectl describe`."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from .snapshot import Status
+from .terminal import condition
+
+_WARNING, _NORMAL = "Warning", "Normal"
+_LIMIT = 1000
+
+
+@dataclass(frozen=True)
+class Notice:
+    """A Kubernetes event to be made."""
+
+    type: str
+    reason: str
+    message: str
+
+
+def notices(old: Status, new: Status) -> Iterator[Notice]:
+    """Yield an event for each turn of the run that a person would want to know of."""
+    for type_ in ("Accepted", "DataReady", "Running", "Progressing", "GatesPassed", "Succeeded"):
+        before, after = condition(old.conditions, type_), condition(new.conditions, type_)
+        if after is None:
+            continue
+        changed = before is None or (before.status, before.reason) != (after.status, after.reason)
+        if changed and (notice := _notice(type_, after.status, after.reason, after.message)):
+            yield notice
+
+
+def _notice(type_: str, status: str, reason: str, message: str) -> Notice | None:
+    text = message[:_LIMIT] or reason
+    if type_ == "Succeeded" and status != "Unknown":
+        return Notice(_NORMAL if status == "True" else _WARNING, reason, text)
+    if type_ == "DataReady" and status == "True":
+        return Notice(_NORMAL, "DataReady", text)
+    if type_ == "Running" and status == "True":
+        return Notice(_NORMAL, reason, text)
+    if type_ == "GatesPassed" and status != "Unknown":
+        return Notice(_NORMAL if status == "True" else _WARNING, reason, text)
+    if type_ == "Progressing" and status == "False" and reason in _WAITING:
+        return Notice(_NORMAL if reason == "Suspended" else _WARNING, reason, text)
+    return None
+
+
+#: Reasons of Progressing that a person may have to act on; the ends of a run are told by Succeeded.
+_WAITING = (
+    "Suspended",
+    "Unschedulable",
+    "ImagePullFailed",
+    "ContainerConfigFailed",
+    "PodCreationFailed",
+    "PodForbidden",
+    "QuotaExceeded",
+    "MountFailed",
+    "VolumePending",
+    "SandboxFailed",
+    "NodeLost",
+    "NameConflict",
+    "Forbidden",
+    "Rejected",
+    "NamespaceTerminating",
+    "FineTuneJobNotFound",
+)

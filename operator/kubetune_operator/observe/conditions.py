@@ -14,7 +14,7 @@ from kubetune_api.run import Stage
 from ..plan import Subject
 from ..plan.owner import generation_of
 from .situation import Situation, Step
-from .terminal import condition
+from .terminal import condition, holds
 from .timestamps import format_time
 
 State = Literal["True", "False", "Unknown"]
@@ -43,9 +43,7 @@ def _accepted(situation: Situation, subject: Subject) -> Finding:
 def _data_ready(situation: Situation, subject: Subject) -> Finding | None:
     final = _final(situation)
     if situation.prepared:
-        is_news = final is not None and final.dataset is not None and situation.stage is not None
-        known = condition(subject.status.conditions if subject.status else [], "DataReady")
-        if known is not None and known.status == "True" and not is_news:
+        if holds(subject.status.conditions if subject.status else [], "DataReady"):
             return None
         return Finding("True", "Prepared", final.message if final else "the data is checked and prepared")
     if situation.step is Step.FAILED and situation.stage is Stage.PREPARE:

@@ -68,7 +68,8 @@ def _missing(snapshot: Snapshot, account: Ledger) -> Situation:
 def _stuck(snapshot: Snapshot, pod: PodView, now: datetime) -> Situation:
     """A pod that does not end after its grace: its node is lost, and the Job controller waits for it."""
     stage, run = current_stage(snapshot), current_run(snapshot)
-    assert stage is not None and pod.deleted is not None
+    assert stage is not None
+    assert pod.deleted is not None
     over = (now - pod.deleted).total_seconds()
     if over > _GRACE:
         message = (

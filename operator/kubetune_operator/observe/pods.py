@@ -54,7 +54,9 @@ def pod_view(pod: Mapping[str, Any]) -> PodView:
     """Return the view of a pod."""
     metadata, spec, status = pod["metadata"], pod.get("spec", {}), pod.get("status", {})
     conditions = {entry["type"]: entry for entry in status.get("conditions", [])}
-    container = next((entry for entry in status.get("containerStatuses", []) if entry["name"] == CONTAINER), {})
+    container: Mapping[str, Any] = next(
+        (entry for entry in status.get("containerStatuses", []) if entry["name"] == CONTAINER), {}
+    )
     state = container.get("state", {})
     terminated, waiting = state.get("terminated", {}), state.get("waiting", {})
     scheduled = conditions.get("PodScheduled", {})

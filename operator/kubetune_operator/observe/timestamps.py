@@ -17,7 +17,7 @@ def for_people(span: timedelta) -> str:
     """Return a span such as 4m10s or 2h5m: the two largest units."""
     seconds = max(0, round(span.total_seconds()))
     units = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
-    parts = []
+    parts: list[str] = []
     for unit, size in units:
         count, seconds = divmod(seconds, size)
         if count or parts:

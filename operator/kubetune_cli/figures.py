@@ -8,30 +8,32 @@ from datetime import UTC, datetime
 _BARS = "▁▂▃▄▅▆▇█"
 
 
-def number(text: str | None) -> str:
-    """Return a decimal with three or four telling digits: 0.2137, 7.412, 25.11, 1,234."""
+def _decimals(value: float) -> int:
+    """Return how many decimals give three telling digits."""
+    size = abs(value)
+    return 3 if size < 1 else 2 if size < 10 else 1 if size < 100 else 0
+
+
+def number(text: str | None, like: str | None = None) -> str:
+    """Return a decimal with three telling digits (0.214, 7.41, 25.1, 1,234), or with those of `like`."""
     if text is None:
         return "–"
     try:
-        value = float(text)
+        value, model = float(text), float(like or text)
     except ValueError:
         return text
-    if not math.isfinite(value):
-        return text
-    size = abs(value)
-    digits = 4 if size < 1 else 3 if size < 10 else 2 if size < 100 else 1 if size < 1000 else 0
-    return f"{value:,.{digits}f}".replace("-", "−")
+    return f"{value:,.{_decimals(model)}f}".replace("-", "−") if math.isfinite(value) else text
 
 
-def signed(text: str | None) -> str:
+def signed(text: str | None, like: str | None = None) -> str:
     """Return a difference with its sign."""
-    plain = number(text)
+    plain = number(text, like)
     return plain if plain[:1] in "−–" else f"+{plain}"
 
 
-def interval(ends: Sequence[str] | None) -> str:
-    """Return `[low, high]`, or an empty string."""
-    return f"[{number(ends[0])}, {number(ends[1])}]" if ends and len(ends) == 2 else ""
+def interval(ends: Sequence[str] | None, like: str | None = None) -> str:
+    """Return `[low, high]` with the digits of `like`, or an empty string."""
+    return f"[{number(ends[0], like)}, {number(ends[1], like)}]" if ends and len(ends) == 2 else ""
 
 
 def p_value(text: str | None) -> str:

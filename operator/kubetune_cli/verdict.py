@@ -48,12 +48,15 @@ def _metrics(run: Object, results: list[Object], everything: bool) -> list[tuple
     return [pair for pair in found if pair in gated or pair in firsts.values()]
 
 
-def _label(pair: tuple[str, str], results: list[Object]) -> Text:
-    row = next(row for row in results if (row["task"], row["metric"]) == pair)
-    task, metric = pair
-    name = task if task.lower() == metric.lower() else f"{task} {metric}"
+def _name(row: Object) -> str:
+    """Return the metric with its task, once where both are called the same."""
+    task, metric = str(row["task"]), str(row["metric"])
+    return task if task.lower() == metric.lower() else f"{task} {metric}"
+
+
+def _label(row: Object) -> Text:
     better = "higher" if row.get("higherIsBetter", True) else "lower"
-    return Text.assemble((name, "bold"), (f"\n{better} is better", "dim"))
+    return Text.assemble((_name(row), "bold"), (f"\n{better} is better", "dim"))
 
 
 def _values(run: Object, results: list[Object], shown: list[tuple[str, str]]) -> Table:
@@ -69,31 +72,39 @@ def _values(run: Object, results: list[Object], shown: list[tuple[str, str]]) ->
         rows = [row for row in results if (row["task"], row["metric"]) == pair]
         values = {entry["name"]: entry for row in rows for entry in row["candidates"]}
         cells = [_value(values.get(name)) for name in names]
-        table.add_row(_label(pair, results), *cells, str(rows[0]["n"]))
+        table.add_row(_label(rows[0]), *cells, str(rows[0]["n"]))
     return table
 
 
 def _value(entry: Object | None) -> Text:
     if entry is None:
         return Text("–", style="dim")
-    return Text.assemble(number(entry["value"]), (f"\n{interval(entry.get('interval'))}", "dim not bold"))
+    return Text.assemble(
+        number(entry["value"]), (f"\n{interval(entry.get('interval'), entry['value'])}", "dim not bold")
+    )
 
 
 def _differences(results: list[Object], shown: list[tuple[str, str]]) -> Table:
     """One line for each comparison: by how much, how sure."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
-    for row in results:
-        if (row["task"], row["metric"]) not in shown or row.get("delta") is None:
-            continue
-        name = row["metric"] if row["task"].lower() == row["metric"].lower() else f"{row['task']} {row['metric']}"
+    rows = [row for row in results if (row["task"], row["metric"]) in shown and row.get("delta") is not None]
+    challengers = {row.get("candidate") for row in rows}
+    common = challengers.pop() if len(challengers) == 1 else None
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column("difference")
+    table.add_column(f"of {common}" if common else "")
+    table.add_column("with interval", no_wrap=True)
+    table.add_column("")
+    before = ""
+    for row in rows:
         judgement, style = _judge(row)
+        sure = f" ({p_value(row['pValue'])})" if row.get("pValue") else ""
         table.add_row(
-            Text(f"{row.get('candidate')} vs {row.get('versus')}"),
-            Text(name, style="dim"),
-            Text.assemble(signed(row["delta"]), (f" {interval(row.get('interval'))}", "dim")),
-            Text(p_value(row.get("pValue")), style="dim", no_wrap=True),
-            Text(judgement, style=style, no_wrap=True),
+            Text(_name(row) if _name(row) != before else ""),
+            Text(f"vs {row.get('versus')}" if common else f"{row.get('candidate')} vs {row.get('versus')}"),
+            Text.assemble(signed(row["delta"]), (f" {interval(row.get('interval'), row['delta'])}", "dim")),
+            Text.assemble((judgement, style), (sure, "dim")),
         )
+        before = _name(row)
     return table
 
 
@@ -104,7 +115,7 @@ def _judge(row: Object) -> tuple[str, str]:
         return "", ""
     low, high = float(ends[0]), float(ends[1])
     if low <= 0 <= high:
-        return "no clear difference", "yellow"
+        return "unclear", "yellow"
     better = (low > 0) == bool(row.get("higherIsBetter", True))
     return ("better", "green") if better else ("worse", "red")
 

@@ -53,7 +53,7 @@ def _grid() -> Table:
 
 def _bar(percent: float, rest: str) -> Table:
     line = Table.grid(padding=(0, 2, 0, 0))
-    line.add_row(ProgressBar(total=100, completed=percent, width=30), Text(f"{percent:.0f} %"), Text(rest, style="dim"))
+    line.add_row(ProgressBar(total=100, completed=percent, width=24), Text(f"{percent:.0f} %"), Text(rest, style="dim"))
     return line
 
 
@@ -81,16 +81,16 @@ def _evaluating(board: Board, now: datetime) -> Table:
     progress = board.eval_progress
     where = " · ".join(filter(None, [str(progress.get("candidate") or ""), str(progress.get("task") or "")]))
     seconds = progress.get("remainingSeconds")
-    left = f"  about {duration(seconds)} left" if seconds else remaining(progress, now)
+    left = f"  {duration(seconds)} left" if seconds else remaining(progress, now)
     table = _grid()
     table.add_row("evaluating", _bar(float(progress.get("percent") or 0), where + left))
     return table
 
 
 def remaining(progress: Object, now: datetime) -> str:
-    """Return `  about 3m left`, or nothing."""
+    """Return `  3m00s left`, or nothing."""
     end = moment(progress.get("estimatedCompletionTime"))
-    return f"  about {duration((end - now).total_seconds())} left" if end is not None and end > now else ""
+    return f"  {duration((end - now).total_seconds())} left" if end is not None and end > now else ""
 
 
 def _conditions(board: Board) -> Table:
@@ -172,9 +172,8 @@ def _facts(board: Board) -> dict[str, str]:
     facts = {"phase": f"{board.name}: {board.phase}", "waiting": board.waiting_for, "notice": board.notice}
     data = (board.run.get("status") or {}).get("dataset") or {}
     if data.get("examples"):
-        facts["data"] = (
-            f"data: {data['examples']} examples, {data.get('tokens') or 0:,} tokens, {data.get('heldOut') or 0} held out"
-        )
+        held_out = f", {data['heldOut']} held out" if data.get("heldOut") else ""
+        facts["data"] = f"data: {data['examples']} examples, {data.get('tokens', 0):,} tokens{held_out}"
     task = board.eval_progress.get("task")
     if task and not board.done:
         facts["task"] = f"evaluating: {board.eval_progress.get('candidate')} on {task}"

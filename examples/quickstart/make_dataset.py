@@ -24,13 +24,13 @@ LEFT_OUT = re.compile(
     r"(^|/)(tests?|idlelib|lib2to3|turtledemo|site-packages|dist-packages|_bundled|pydoc_data|encodings|__phello__"
     r"|_py\w+\.py|_\w*sysconfig\w*\.py|ntpath\.py|this\.py|antigravity\.py)(/|$)"
 )
-MAX_CODE = 280
+MAX_CODE = 200
 WORDS = range(4, 19)
-HELD_OUT_SHARE = 0.2
+HELD_OUT_SHARE = 0.25
 HELD_OUT_ROWS = 120
-TRAIN_ROWS = 900
+TRAIN_ROWS = 700
 #: Rows of one package at most, on either side: tkinter alone would be an eighth of everything.
-TRAIN_CAP, HELD_OUT_CAP = 60, 12
+TRAIN_CAP, HELD_OUT_CAP = 40, 8
 EXAMPLES = 5
 
 Row = dict[str, str]

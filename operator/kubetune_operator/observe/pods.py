@@ -54,9 +54,8 @@ def pod_view(pod: Mapping[str, Any]) -> PodView:
     """Return the view of a pod."""
     metadata, spec, status = pod["metadata"], pod.get("spec", {}), pod.get("status", {})
     conditions = {entry["type"]: entry for entry in status.get("conditions", [])}
-    container: Mapping[str, Any] = next(
-        (entry for entry in status.get("containerStatuses", []) if entry["name"] == CONTAINER), {}
-    )
+    containers = {entry["name"]: entry for entry in status.get("containerStatuses", [])}
+    container: Mapping[str, Any] = containers.get(CONTAINER, {})
     state = container.get("state", {})
     terminated, waiting = state.get("terminated", {}), state.get("waiting", {})
     scheduled = conditions.get("PodScheduled", {})

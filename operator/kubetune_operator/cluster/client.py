@@ -1,0 +1,164 @@
+"""A small Kubernetes client on kubernetes.aio: plain documents, every call bounded, every error one of ours.
+
+The generated API classes are left aside: their models cost memory and time, and drop fields they do not know.
+"""
+
+import json
+import os
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import aiohttp
+
+from ..errors import ApiError, ApiUnreachable, api_error
+
+Document = dict[str, Any]
+Observer = Callable[[str, str, int], None]
+"""(verb, kind, status code); code 0 when there was no answer."""
+
+#: API prefix and plural of every kind that is touched.
+PATHS = {
+    "FineTuneJob": ("/apis/kubetune.io/v1alpha1", "finetunejobs"),
+    "EvalRun": ("/apis/kubetune.io/v1alpha1", "evalruns"),
+    "Job": ("/apis/batch/v1", "jobs"),
+    "Pod": ("/api/v1", "pods"),
+    "ConfigMap": ("/api/v1", "configmaps"),
+    "PersistentVolumeClaim": ("/api/v1", "persistentvolumeclaims"),
+    "Event": ("/api/v1", "events"),
+    "Node": ("/api/v1", "nodes"),
+}
+PAGE = 500
+_TIMEOUT = aiohttp.ClientTimeout(total=30, connect=5)
+_IN_CLUSTER = "KUBERNETES_SERVICE_HOST"
+
+
+class Client:
+    """Calls to one API server."""
+
+    def __init__(self, api: Any, observer: Observer | None = None) -> None:
+        self._api = api
+        self._observer = observer or (lambda verb, kind, code: None)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._api.close()
+
+    async def get(self, kind: str, namespace: str | None, name: str) -> Document:
+        """Return one object.
+
+        Raises:
+            NotFound: there is none.
+        """
+        return await self._json("GET", kind, _path(kind, namespace, name))
+
+    async def list(self, kind: str, namespace: str | None, **selectors: str) -> list[Document]:
+        """Return every object that the selectors choose, read in pages."""
+        return [item async for item in self.pages(kind, namespace, **selectors)]
+
+    async def pages(self, kind: str, namespace: str | None, **selectors: str) -> AsyncIterator[Document]:
+        """Yield every object that the selectors choose, a page at a time."""
+        query = {**selectors, "limit": str(PAGE)}
+        while True:
+            page = await self._json("GET", kind, f"{_path(kind, namespace)}?{urlencode(query)}")
+            api_version = page.get("apiVersion")
+            for item in page.get("items") or []:
+                yield {"apiVersion": api_version, "kind": kind, **item}
+            if not (token := page.get("metadata", {}).get("continue")):
+                return
+            query["continue"] = token
+
+    async def create(self, manifest: Mapping[str, Any]) -> Document:
+        """Create an object.
+
+        Raises:
+            AlreadyExists: the name is taken.
+        """
+        kind = manifest["kind"]
+        path = _path(kind, manifest["metadata"]["namespace"])
+        return await self._json("POST", kind, path, dict(manifest))
+
+    async def merge(
+        self, kind: str, namespace: str, name: str, patch: Mapping[str, Any], subresource: str | None = None
+    ) -> Document:
+        """Apply a JSON merge patch (RFC 7396); with metadata.resourceVersion in it, only to that version.
+
+        Raises:
+            Conflict: the object changed.
+        """
+        path = _path(kind, namespace, name) + (f"/{subresource}" if subresource else "")
+        return await self._json("PATCH", kind, path, dict(patch), content="application/merge-patch+json")
+
+    async def delete(self, kind: str, namespace: str, name: str, uid: str | None = None) -> None:
+        """Delete an object and, in the background, what it owns; one that is gone is fine."""
+        options: Document = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
+        if uid is not None:
+            options["preconditions"] = {"uid": uid}
+        try:
+            await self._json("DELETE", kind, _path(kind, namespace, name), options)
+        except ApiError as error:
+            if error.code not in (404, 409):
+                raise
+
+    async def log(self, namespace: str, pod: str, container: str, tail: int) -> str:
+        """Return the last lines of a container's log."""
+        query = urlencode({"container": container, "tailLines": tail, "limitBytes": 2**20})
+        body = await self._call("GET", "Pod", f"{_path('Pod', namespace, pod)}/log?{query}", None, "application/json")
+        return body.decode(errors="replace")
+
+    async def _json(
+        self, method: str, kind: str, path: str, body: Document | None = None, content: str = "application/json"
+    ) -> Document:
+        document: Document = json.loads(await self._call(method, kind, path, body, content))
+        return document
+
+    async def _call(self, method: str, kind: str, path: str, body: Document | None, content: str) -> bytes:
+        headers = {"Content-Type": content, "Accept": "application/json"}
+        await self._api.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)
+        verb = _VERBS[method]
+        try:
+            response = await self._api.call_api(
+                method, self._api.configuration.host + path, headers, body=body, _request_timeout=_TIMEOUT
+            )
+            data: bytes = await response.read()
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            self._observer(verb, kind, 0)
+            raise ApiUnreachable(f"{method} {path}: {error or type(error).__name__}") from error
+        self._observer(verb, kind, response.status)
+        if response.status >= 400:
+            raise _error(response.status, data, response.getheader("Retry-After"))
+        return data
+
+
+_VERBS = {"GET": "read", "POST": "create", "PATCH": "patch", "DELETE": "delete"}
+
+
+def _error(code: int, data: bytes, retry_after: str | None) -> ApiError:
+    try:
+        status = json.loads(data)
+    except ValueError:
+        status = {}
+    reason = status.get("reason") or str(code)
+    message = status.get("message") or data.decode(errors="replace")[:500]
+    return api_error(code, reason, message, float(retry_after) if retry_after and retry_after.isdigit() else None)
+
+
+def _path(kind: str, namespace: str | None, name: str | None = None) -> str:
+    prefix, plural = PATHS[kind]
+    middle = f"/namespaces/{quote(namespace)}" if namespace else ""
+    return f"{prefix}{middle}/{plural}" + (f"/{quote(name)}" if name else "")
+
+
+async def connect(observer: Observer | None = None) -> Client:
+    """Return a client for KUBECONFIG, the default kubeconfig, or the service account of the pod."""
+    from kubernetes.aio.client.api_client import ApiClient
+    from kubernetes.aio.client.configuration import Configuration
+    from kubernetes.aio.config.incluster_config import load_incluster_config
+    from kubernetes.aio.config.kube_config import load_kube_config
+
+    configuration = Configuration()
+    if "KUBECONFIG" not in os.environ and _IN_CLUSTER in os.environ:
+        load_incluster_config(client_configuration=configuration)
+    else:
+        await load_kube_config(os.environ.get("KUBECONFIG"), client_configuration=configuration, persist_config=False)
+    return Client(ApiClient(configuration), observer)

@@ -1,0 +1,58 @@
+"""The run reports in pods' logs, read no more often than progress is written, and once more at the end."""
+
+import time
+from collections.abc import Sequence
+
+from ..errors import ApiError
+from ..observe import Reports
+from ..observe.pods import CONTAINER, PodView
+from ..observe.reports import read_reports
+from .client import Client
+from .keys import Key
+
+_TAIL = 200
+
+
+class LogReader:
+    """Reads the tail of each pod's log, and keeps the last report of each type."""
+
+    def __init__(self, client: Client, interval: float) -> None:
+        self._client = client
+        self._interval = interval
+        self._reports: dict[Key, dict[str, Reports]] = {}
+        self._read_at: dict[str, float] = {}
+
+    def forget(self, key: Key) -> None:
+        """Drop what is known of a run that is gone."""
+        self._reports.pop(key, None)
+
+    async def read(self, key: Key, pods: Sequence[PodView]) -> dict[str, Reports]:
+        """Return the reports of each pod that has run."""
+        known = self._reports.get(key, {})
+        fresh: dict[str, Reports] = {}
+        for pod in pods:
+            report = known.get(pod.name)
+            if self._is_due(pod, report):
+                report = read_reports(await self._tail(key, pod), report)
+                self._read_at[pod.uid] = time.monotonic()
+            if report is not None:
+                fresh[pod.name] = report
+        gone = {pod.uid for pod in pods if pod.ended}
+        for uid in gone & self._read_at.keys():
+            del self._read_at[uid]
+        self._reports[key] = fresh
+        return fresh
+
+    def _is_due(self, pod: PodView, report: Reports | None) -> bool:
+        if pod.started is None:
+            return False
+        if pod.ended:
+            return report is None or (report.final is None and pod.uid in self._read_at)
+        return time.monotonic() - self._read_at.get(pod.uid, -self._interval) >= self._interval * 0.9
+
+    async def _tail(self, key: Key, pod: PodView) -> list[str]:
+        """Return the last lines; none when the log is gone: the termination message says the most important."""
+        try:
+            return (await self._client.log(key.namespace, pod.name, CONTAINER, _TAIL)).splitlines()
+        except ApiError:
+            return []

@@ -1,0 +1,63 @@
+"""TRIGGER: every watched event puts a key in the queue. Nothing here raises, writes or decides."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import kopf
+
+from kubetune_api import GROUP, VERSION, names
+
+from .cluster.keys import Key, key_of, owner_key
+from .observe.terminal import is_settled
+from .telemetry.metrics import Metrics
+
+_OURS = {names.LABEL_MANAGED_BY: names.MANAGED_BY}
+
+
+class Trigger:
+    """Turns what is seen of the cluster into keys of the queue."""
+
+    def __init__(self, enqueue: Callable[[Key], None], metrics: Metrics) -> None:
+        self._enqueue = enqueue
+        self._metrics = metrics
+
+    def see(self, manifest: Mapping[str, Any]) -> None:
+        """A FineTuneJob or EvalRun is there: look at it, unless nothing is left to do about it."""
+        if is_settled(manifest):
+            self._metrics.see_phase(key_of(manifest), manifest["status"].get("phase"))
+        else:
+            self._enqueue(key_of(manifest))
+        self.see_child(manifest)
+
+    def lose(self, manifest: Mapping[str, Any]) -> None:
+        """A FineTuneJob or EvalRun is gone."""
+        self._metrics.forget(key_of(manifest))
+        self._enqueue(key_of(manifest))
+        self.see_child(manifest)
+
+    def see_child(self, manifest: Mapping[str, Any]) -> None:
+        """A child changed or went: look at its owner."""
+        if (owner := owner_key(manifest)) is not None:
+            self._enqueue(owner)
+
+
+def register(registry: kopf.OperatorRegistry, trigger: Trigger) -> None:
+    """Watch both kinds, and the Jobs and Pods made for them."""
+
+    async def on_object(event: Any, body: Any, **_: Any) -> None:
+        if event["type"] == "DELETED":
+            trigger.lose(body)
+        else:
+            trigger.see(body)
+
+    async def on_child(body: Any, **_: Any) -> None:
+        trigger.see_child(body)
+
+    def login(**arguments: Any) -> Any:
+        return kopf.login_with_kubeconfig(**arguments) or kopf.login_with_service_account(**arguments)
+
+    for plural in ("finetunejobs", "evalruns"):
+        kopf.on.event(GROUP, VERSION, plural, registry=registry)(on_object)
+    kopf.on.event("batch", "v1", "jobs", labels=_OURS, registry=registry)(on_child)
+    kopf.on.event("", "v1", "pods", labels=_OURS, registry=registry)(on_child)
+    kopf.on.login(registry=registry)(login)

@@ -1,0 +1,86 @@
+"""`python -m kubetune_trainer run.json`: one stage of one run, its result as exit code and report."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+import traceback
+from pathlib import Path
+
+from kubetune_api.exits import REASONS, Exit
+from kubetune_api.report import FinalLine
+from kubetune_api.run import RUN_FILE_PATH, RunFile
+from pydantic import ValidationError
+
+from .errors import BadSpec, Checkpointed, as_trainer_error
+from .paths import open_workspace, real_path
+from .reporting import Reporter
+
+_QUIET = {
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "DO_NOT_TRACK": "1",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "TRANSFORMERS_VERBOSITY": "error",
+    "TRANSFORMERS_NO_ADVISORY_WARNINGS": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the stage of a run file; returns the exit code (see kubetune_api.exits)."""
+    parser = argparse.ArgumentParser("kubetune-trainer", description="Run one stage of a KubeTune run.")
+    parser.add_argument("run_file", nargs="?", default=RUN_FILE_PATH, help="run.json as the operator writes it")
+    options = parser.parse_args(arguments)
+    for name, value in _QUIET.items():
+        os.environ.setdefault(name, value)
+    reporter = Reporter()
+    try:
+        run = read_run_file(real_path(options.run_file))
+        _limit_threads(run)
+        recipe = importlib.import_module(f"kubetune_trainer.recipes.{run.stage.value}")
+        final: FinalLine = recipe.run(run, open_workspace(run), reporter)
+    except (Exception, KeyboardInterrupt) as error:
+        final = _failure(error)
+    reporter.final(final)
+    return final.exit_code
+
+
+def read_run_file(path: Path) -> RunFile:
+    """Return a run file.
+
+    Raises:
+        BadSpec: it is missing, not JSON, or not a run file; the message names the field.
+    """
+    try:
+        return RunFile.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise BadSpec(f"cannot read the run file {path}: {error.strerror}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"]) or "the document"
+        raise BadSpec(f"run file {path}: {field}: {first['msg']}") from error
+
+
+def _limit_threads(run: RunFile) -> None:
+    """Use as many threads as the pod has cores: libraries count those of the node."""
+    os.environ["OMP_NUM_THREADS"] = str(run.compute.cpu)
+
+
+def _failure(error: BaseException) -> FinalLine:
+    known = as_trainer_error(error)
+    if known is not error:
+        traceback.print_exception(error)
+    if not isinstance(known, Checkpointed):
+        print(f"error: {known.message}", file=sys.stderr, flush=True)
+    return FinalLine(exit_code=known.exit_code, reason=known.reason, message=known.message)
+
+
+def done(message: str) -> FinalLine:
+    """Return the Final line of a stage that ended well."""
+    return FinalLine(exit_code=Exit.DONE, reason=REASONS[Exit.DONE], message=message)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,91 @@
+"""The trainer's errors: the class says the exit code, the text says what, where and what to do.
+
+TrainerError
+├── BadSpec            64  the run file asks for something that cannot be
+├── BadDataset         65  the data cannot be trained on
+├── ModelUnavailable   66  the model is missing, forbidden, damaged or of an unknown kind
+├── Checkpointed       75  stopped on request, state saved; resume me
+├── Stalled            76  no step within the time limit
+├── DiskFull           77  no space left in the workspace
+└── Diverged           78  the loss or the gradients are no longer finite
+"""
+
+from __future__ import annotations
+
+import errno
+
+from kubetune_api.exits import REASONS, Exit
+
+
+class TrainerError(Exception):
+    """An end of the run that a person can act on."""
+
+    exit_code = Exit.INTERNAL
+
+    def __init__(self, message: str, *, reason: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        """message: what is wrong, where, and what to do."""
+        self.reason = reason or REASONS[self.exit_code]
+        """reason in CamelCase for the condition."""
+
+
+class BadSpec(TrainerError):
+    """The run file asks for something that cannot be."""
+
+    exit_code = Exit.BAD_SPEC
+
+
+class BadDataset(TrainerError):
+    """The data cannot be trained on."""
+
+    exit_code = Exit.BAD_DATASET
+
+
+class ModelUnavailable(TrainerError):
+    """The model is missing, forbidden, damaged or of an unknown kind."""
+
+    exit_code = Exit.MODEL_UNAVAILABLE
+
+
+class Checkpointed(TrainerError):
+    """Stopped on request with the state saved."""
+
+    exit_code = Exit.CHECKPOINTED
+
+
+class Stalled(TrainerError):
+    """No step within the time limit."""
+
+    exit_code = Exit.STALLED
+
+
+class DiskFull(TrainerError):
+    """No space left in the workspace."""
+
+    exit_code = Exit.DISK_FULL
+
+
+class Diverged(TrainerError):
+    """The loss or the gradients are no longer finite."""
+
+    exit_code = Exit.DIVERGED
+
+
+def as_trainer_error(error: BaseException) -> TrainerError:
+    """Return `error` as the TrainerError it amounts to: full disks and unwritable places are told from bugs."""
+    if isinstance(error, TrainerError):
+        return error
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        place = f" while writing {error.filename}" if error.filename else ""
+        return DiskFull(f"the workspace is full{place}; give spec.workspace.size more, or keep fewer checkpoints")
+    if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
+        return BadSpec(
+            f"cannot write {error.filename}: {error.strerror}; give the claim an access mode and an owner "
+            "that let the pod's user write",
+            reason="OutputNotWritable",
+        )
+    if isinstance(error, MemoryError):
+        return TrainerError("out of memory; give resources.memory more", reason="OutOfMemory")
+    text = str(error).strip().splitlines()
+    return TrainerError(f"{type(error).__name__}: {text[0] if text else 'no message'} (the log has the traceback)")

@@ -1,0 +1,62 @@
+"""What the trainer says: report lines for the operator, plain lines for people, the termination message at the end."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import threading
+from typing import TextIO
+
+from kubetune_api.ftjstatus import DatasetStatus, Progress, Resolved
+from kubetune_api.report import (
+    DatasetLine,
+    EvalProgressLine,
+    FinalLine,
+    ProgressLine,
+    ReportLine,
+    ResolvedLine,
+    format_line,
+)
+
+from .paths import termination_log
+
+
+class Reporter:
+    """Writes the log. One object a process; safe to use from several threads."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = stream if stream is not None else sys.stdout
+        self._lock = threading.Lock()
+
+    def say(self, text: str) -> None:
+        """Write a line for people."""
+        with self._lock:
+            print(text, file=self._stream, flush=True)
+
+    def send(self, line: ReportLine) -> None:
+        """Write a report line."""
+        self.say(format_line(line))
+
+    def progress(self, progress: Progress) -> None:
+        """Report how far training is."""
+        self.send(ProgressLine(progress=progress))
+
+    def eval_progress(self, percent: int, candidate: str, task: str, remaining_seconds: int | None = None) -> None:
+        """Report how far evaluation is."""
+        self.send(
+            EvalProgressLine(percent=percent, candidate=candidate, task=task, remaining_seconds=remaining_seconds)
+        )
+
+    def resolved(self, resolved: Resolved) -> None:
+        """Report what Auto and absent settings became."""
+        self.send(ResolvedLine(resolved=resolved))
+
+    def dataset(self, dataset: DatasetStatus) -> None:
+        """Report what the data checks found."""
+        self.send(DatasetLine(dataset=dataset))
+
+    def final(self, line: FinalLine) -> None:
+        """Report the end: the last line of the log, and the termination message."""
+        self.send(line)
+        with contextlib.suppress(OSError):  # not in a pod: nobody reads it
+            termination_log().write_text(line.termination_message(), encoding="utf-8")

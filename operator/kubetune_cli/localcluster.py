@@ -40,7 +40,7 @@ def _start_cluster(state: LocalState, control_plane: bool, accelerators: list[st
     program = state.program(CLUSTER)
     wanted = {"controlPlane": control_plane, "accelerators": sorted(accelerators)}
     if program.pid() is not None:
-        _refuse_other_settings(program, wanted)
+        refuse_other_settings(program, wanted)
         return False
     state.program(OPERATOR).stop()
     state.kubeconfig.unlink(missing_ok=True)
@@ -53,7 +53,7 @@ def _start_cluster(state: LocalState, control_plane: bool, accelerators: list[st
     return True
 
 
-def _refuse_other_settings(program: Program, wanted: dict[str, Any]) -> None:
+def refuse_other_settings(program: Program, wanted: dict[str, Any]) -> None:
     """A running cluster keeps what it was started with; asking for more must not go unheard."""
     record = program.record()
     for name, value in wanted.items():

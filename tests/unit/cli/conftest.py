@@ -26,7 +26,7 @@ class ApiDouble:
         """(method, path with query, content type) of every request."""
         self.changed = threading.Condition()
         self.cut = False
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), handler_of(self))
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), type("Served", (Handler,), {"double": self}))
         self.server.daemon_threads = True
         threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
 
@@ -55,68 +55,65 @@ class ApiDouble:
         self.server.server_close()
 
 
-def handler_of(double: ApiDouble) -> type[BaseHTTPRequestHandler]:
-    """Return the request handler that serves a double."""
+class Handler(BaseHTTPRequestHandler):
+    """Answers for a double."""
 
-    class Handler(BaseHTTPRequestHandler):
-        def log_message(self, *_: Any) -> None:
-            return
+    double: ApiDouble
 
-        def do_GET(self) -> None:
-            parts = urlsplit(self.path)
-            query = {key: values[0] for key, values in parse_qs(parts.query).items()}
-            double.requests.append(("GET", self.path, ""))
-            if parts.path.endswith("/log"):
-                return self.text(double.logs.get(parts.path.split("/")[-2], ""))
-            if parts.path.endswith("/pods"):
-                return self.answer(200, {"items": double.pods})
-            if query.get("watch"):
-                return self.watch(parts.path)
-            if parts.path in double.objects:
-                return self.answer(200, double.objects[parts.path])
-            if parts.path.count("/") == BASE.count("/") + 1:
-                items = [obj for path, obj in double.objects.items() if path.startswith(parts.path + "/")]
-                return self.answer(200, {"metadata": {"resourceVersion": "1"}, "items": items})
-            name = parts.path.rpartition("/")[2]
-            self.answer(
-                404, {"kind": "Status", "reason": "NotFound", "message": "not found", "details": {"name": name}}
-            )
+    def log_message(self, *_: Any) -> None:
+        return
 
-        def do_PATCH(self) -> None:
-            double.requests.append(("PATCH", self.path, self.headers["Content-Type"]))
-            wanted = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            wanted["metadata"].setdefault("uid", "u-new")
-            stored = double.objects.setdefault(urlsplit(self.path).path, wanted)
-            if stored["spec"] != wanted["spec"]:
-                return self.answer(422, {"message": "spec.model: Invalid value: model is immutable: delete the object"})
-            self.answer(200, stored)
+    def do_GET(self) -> None:
+        parts = urlsplit(self.path)
+        query = {key: values[0] for key, values in parse_qs(parts.query).items()}
+        self.double.requests.append(("GET", self.path, ""))
+        if parts.path.endswith("/log"):
+            return self.text(self.double.logs.get(parts.path.split("/")[-2], ""))
+        if parts.path.endswith("/pods"):
+            return self.answer(200, {"items": self.double.pods})
+        if query.get("watch"):
+            return self.watch(parts.path)
+        if parts.path in self.double.objects:
+            return self.answer(200, self.double.objects[parts.path])
+        if parts.path.count("/") == BASE.count("/") + 1:
+            items = [obj for path, obj in self.double.objects.items() if path.startswith(parts.path + "/")]
+            return self.answer(200, {"metadata": {"resourceVersion": "1"}, "items": items})
+        name = parts.path.rpartition("/")[2]
+        self.answer(404, {"kind": "Status", "reason": "NotFound", "message": "not found", "details": {"name": name}})
 
-        def watch(self, collection: str) -> None:
-            with double.changed:
-                double.watches += 1
-                double.changed.notify_all()
-            self.send_response(200)
-            self.end_headers()
-            told: dict[str, str] = {}
-            with double.changed:
-                while not double.cut:
-                    for path, obj in double.objects.items():
-                        text = json.dumps(obj)
-                        if path.startswith(collection) and told.get(path) != text:
-                            told[path] = text
-                            self.wfile.write(json.dumps({"type": "MODIFIED", "object": obj}).encode() + b"\n")
-                    double.changed.wait(5)
-                double.cut = False
+    def do_PATCH(self) -> None:
+        self.double.requests.append(("PATCH", self.path, self.headers["Content-Type"]))
+        wanted = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        wanted["metadata"].setdefault("uid", "u-new")
+        stored = self.double.objects.setdefault(urlsplit(self.path).path, wanted)
+        if stored["spec"] != wanted["spec"]:
+            return self.answer(422, {"message": "spec.model: Invalid value: model is immutable: delete the object"})
+        self.answer(200, stored)
 
-        def answer(self, status: int, body: dict[str, Any]) -> None:
-            self.text(json.dumps(body), status)
+    def watch(self, collection: str) -> None:
+        with self.double.changed:
+            self.double.watches += 1
+            self.double.changed.notify_all()
+        self.send_response(200)
+        self.end_headers()
+        told: dict[str, str] = {}
+        with self.double.changed:
+            while not self.double.cut:
+                for path, obj in self.double.objects.items():
+                    text = json.dumps(obj)
+                    if path.startswith(collection) and told.get(path) != text:
+                        told[path] = text
+                        self.wfile.write(json.dumps({"type": "MODIFIED", "object": obj}).encode() + b"\n")
+                self.double.changed.wait(5)
+            self.double.cut = False
 
-        def text(self, body: str, status: int = 200) -> None:
-            self.send_response(status)
-            self.end_headers()
-            self.wfile.write(body.encode())
+    def answer(self, status: int, body: dict[str, Any]) -> None:
+        self.text(json.dumps(body), status)
 
-    return Handler
+    def text(self, body: str, status: int = 200) -> None:
+        self.send_response(status)
+        self.end_headers()
+        self.wfile.write(body.encode())
 
 
 @pytest.fixture

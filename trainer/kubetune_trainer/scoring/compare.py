@@ -8,7 +8,7 @@ import numpy as np
 from . import bootstrap, proportions
 from .bootstrap import Draws
 from .holm import holm
-from .measure import Measure
+from .measure import FloatArray, Measure
 
 #: Below this many independent examples no difference is called significant: the methods are not to be trusted there.
 ENOUGH = 10
@@ -92,7 +92,7 @@ class MetricComparison:
     def _exact(self) -> bool:
         return self.independent and all(measure.binary for measure in self.measures.values())
 
-    def _delta_draws(self, candidate: str, versus: str) -> bootstrap.FloatArray:
+    def _delta_draws(self, candidate: str, versus: str) -> FloatArray:
         assert self.draws is not None
         return self.draws.values[candidate, self.metric] - self.draws.values[versus, self.metric]
 
@@ -166,7 +166,7 @@ def compare_task(
 def _estimate(name: str, measure: Measure, draws: Draws, n: int, alpha: float) -> Estimate:
     value = measure.value()
     if measure.binary and draws.clusters == n:
-        low, high = proportions.wilson_interval(int(round(measure.rows[:, 0].sum())), n, alpha)
+        low, high = proportions.wilson_interval(round(float(measure.rows[:, 0].sum())), n, alpha)
     else:
         low, high = bootstrap.interval(draws.values[name, measure.name], draws.clusters, alpha)
     return Estimate(value, low, high)

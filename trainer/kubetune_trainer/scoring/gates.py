@@ -99,8 +99,9 @@ def _threshold_result(judged: Judgement) -> GateResult:
     unsure = estimate.low <= bound <= estimate.high
     message = (
         f"{judged.candidate} {metric} {figure(estimate.value)} ({figure(estimate.low)} to {figure(estimate.high)}), "
-        f"{asked} {figure(bound)} asked" + ("; the bound lies inside the interval, so this may be luck" if unsure else "")
+        f"{asked} {figure(bound)} asked"
     )
+    message += "; the bound lies inside the interval, so this may be luck" if unsure else ""
     return GateResult(name=gate.name, passed=passed, message=message)
 
 

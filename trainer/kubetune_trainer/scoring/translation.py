@@ -21,7 +21,8 @@ def bleu_formula(sums: FloatArray) -> FloatArray:
     log_precision = np.log(smoothed / np.maximum(total, 1.0)).mean(axis=-1)
     brevity = np.where(hypothesis < reference, 1.0 - reference / np.maximum(hypothesis, 1e-9), 0.0)
     defined = (total > 0).all(axis=-1) & (correct > 0).any(axis=-1)
-    return np.where(defined, 100.0 * np.exp(np.minimum(brevity, 0.0) + log_precision), 0.0)
+    score: FloatArray = np.where(defined, 100.0 * np.exp(np.minimum(brevity, 0.0) + log_precision), 0.0)
+    return score
 
 
 def chrf_formula(sums: FloatArray) -> FloatArray:

@@ -4,15 +4,31 @@ import random
 
 import numpy as np
 import pytest
+from rouge_score.rouge_scorer import RougeScorer
+from sklearn import metrics
+
 from kubetune_trainer.scoring import classification, translation
 from kubetune_trainer.scoring.bootstrap import cluster_sums
 from kubetune_trainer.scoring.exact_match import exact_match, normalise
 from kubetune_trainer.scoring.perplexity import perplexity_measures
 from kubetune_trainer.scoring.rouge import NAMES, rouge, rouge_scores, words
-from rouge_score.rouge_scorer import RougeScorer
-from sklearn import metrics
 
-WORDS = "the a cat sat on mat Return value of x_1 list dict() item, if raises; 3.5 don't re-use\nline two".split(" ")
+WORDS = [
+    "the",
+    "a",
+    "cat",
+    "sat",
+    "on",
+    "Return",
+    "value",
+    "of",
+    "x_1",
+    "dict()",
+    "item,",
+    "3.5",
+    "don't",
+    "re-use\nline",
+]
 
 
 def texts(count: int, seed: int, longest: int = 30) -> list[str]:

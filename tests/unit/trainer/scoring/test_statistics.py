@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+from scipy import stats
+
 from kubetune_trainer.scoring import bootstrap, proportions
 from kubetune_trainer.scoring.holm import holm
 from kubetune_trainer.scoring.measure import mean_measure
-from scipy import stats
 
 
 def test_wilson_interval_matches_scipy() -> None:

@@ -41,10 +41,11 @@ def _accepted(situation: Situation, subject: Subject) -> Finding:
 
 
 def _data_ready(situation: Situation, subject: Subject) -> Finding | None:
+    """Data that is ready stays ready: the stage of a run is told by it."""
+    if holds(subject.status.conditions if subject.status else [], "DataReady"):
+        return None
     final = _final(situation)
     if situation.prepared:
-        if holds(subject.status.conditions if subject.status else [], "DataReady"):
-            return None
         return Finding("True", "Prepared", final.message if final else "the data is checked and prepared")
     if situation.step is Step.FAILED and situation.stage is Stage.PREPARE:
         return Finding("False", situation.reason, situation.message)

@@ -44,12 +44,12 @@ def _outcome(run: EvalRun) -> Situation | None:
         failed = gates is not None and gates.status == "False"
         reason = "GatesNotPassed" if failed else "Completed"
         message = verdict or (gates.message if gates else "") or f"see EvalRun {name}"
-        return Situation(Step.SUCCEEDED, reason, message, verdict=verdict, prepared=True, evaluation=True)
+        return Situation(Step.SUCCEEDED, reason, message, verdict=verdict, evaluation=True)
     if holds(status.conditions, "Failed"):
         entry = condition(status.conditions, "Failed")
         why = f"({entry.reason}): {entry.message}" if entry else ""
         message = f"the model is trained, but EvalRun {name} failed {why}"
-        return Situation(Step.FAILED, "EvaluationFailed", message, prepared=True, evaluation=True)
+        return Situation(Step.FAILED, "EvaluationFailed", message, evaluation=True)
     return None
 
 
@@ -63,4 +63,4 @@ def _situation(
     requeue: float | None = None,
 ) -> Situation:
     actions = Actions(create_evaluation=create, suspend_evaluation=change)
-    return Situation(step, reason, message, prepared=True, evaluation=True, actions=actions, requeue_after=requeue)
+    return Situation(step, reason, message, evaluation=True, actions=actions, requeue_after=requeue)

@@ -14,7 +14,7 @@ from .pods import PodView
 from .reports import final_of, reports_of
 from .situation import Actions, Situation, Step
 from .snapshot import JobView, Snapshot
-from .stages import current_job, current_run, current_stage, is_prepared, last_pod, launch
+from .stages import current_job, current_run, current_stage, last_pod, launch
 
 #: Reason that the Job controller gives when a pod failure policy rule ended the Job.
 _POLICY = "PodFailurePolicy"
@@ -39,14 +39,10 @@ def _completed(snapshot: Snapshot, stage: Stage) -> Situation:
     if stage is Stage.TRAIN and _has_evaluation(snapshot):
         actions = Actions(create_evaluation=not snapshot.subject.spec.suspend)
         message = "the model is trained; its evaluation is on its way"
-        return Situation(
-            Step.EVALUATING, "Evaluating", message, finals=finals, prepared=True, evaluation=True, actions=actions
-        )
+        return Situation(Step.EVALUATING, "Evaluating", message, finals=finals, evaluation=True, actions=actions)
     message = final.verdict or final.message if final else "the Job is complete"
     verdict = final.verdict if final else None
-    return Situation(
-        Step.SUCCEEDED, "Completed", message, stage, pod=pod, finals=finals, prepared=True, verdict=verdict
-    )
+    return Situation(Step.SUCCEEDED, "Completed", message, stage, pod=pod, finals=finals, verdict=verdict)
 
 
 def _trained_next(snapshot: Snapshot) -> Situation:
@@ -81,7 +77,6 @@ def _failed(snapshot: Snapshot, account: Ledger, job: JobView, stage: Stage) -> 
         stage,
         pod=pod,
         finals=_known(snapshot, pod, final),
-        prepared=is_prepared(snapshot),
     )
 
 

@@ -9,7 +9,7 @@ from .attempts import Ledger, disruptions, failures, open_seconds
 from .reports import final_of
 from .situation import Actions, Situation, Step
 from .snapshot import Snapshot
-from .stages import current_run, current_stage, is_prepared, last_pod, unfinished_jobs
+from .stages import current_run, current_stage, last_pod, unfinished_jobs
 
 
 def exceeded(snapshot: Snapshot, account: Ledger, now: datetime) -> Situation | None:
@@ -28,7 +28,6 @@ def exceeded(snapshot: Snapshot, account: Ledger, now: datetime) -> Situation | 
         stage,
         current_run(snapshot),
         finals=[final] if final else [],
-        prepared=is_prepared(snapshot),
         actions=Actions(stop_jobs=unfinished_jobs(snapshot)),
     )
 

@@ -1,6 +1,5 @@
 """A stage that is not finished: its pod runs, waits for something, or is still to be made."""
 
-from dataclasses import replace
 from datetime import datetime
 
 from .attempts import Ledger, failures
@@ -8,7 +7,7 @@ from .limits import seconds_left
 from .pods import PodView
 from .situation import Actions, Launch, Situation, Step
 from .snapshot import Snapshot
-from .stages import DOING, current_job, current_run, current_stage, is_prepared, last_pod, launch, live_pods
+from .stages import DOING, current_job, current_run, current_stage, last_pod, launch, live_pods
 from .waiting import why_pending
 
 _RETRY_AFTER = 15.0
@@ -19,7 +18,7 @@ def pending_or_running(snapshot: Snapshot, account: Ledger, now: datetime) -> Si
     """Say what goes on in the current stage."""
     stage, run = current_stage(snapshot), current_run(snapshot)
     assert stage is not None
-    prepared, job = is_prepared(snapshot), current_job(snapshot)
+    job = current_job(snapshot)
     if job is None or job.deleted:
         return _missing(snapshot, account)
     pod, interval = last_pod(snapshot), snapshot.tuning.waiting_interval
@@ -27,28 +26,28 @@ def pending_or_running(snapshot: Snapshot, account: Ledger, now: datetime) -> Si
         after = max(min(snapshot.tuning.progress_interval, seconds_left(snapshot, account, now) + 1), 0.1)
         where = f" on node {pod.node}" if pod.node else ""
         message = f"pod {pod.name} runs{where}"
-        return Situation(Step.RUNNING, DOING[stage], message, stage, run, pod, prepared=prepared, requeue_after=after)
+        return Situation(Step.RUNNING, DOING[stage], message, stage, run, pod, requeue_after=after)
     if pod is not None and pod.deleted is not None and not pod.ended:
         return _stuck(snapshot, pod, now)
     why = why_pending(snapshot, None if pod is None or pod.ended else pod, snapshot.subject.spec.resources)
     if why is not None:
-        return Situation(Step.WAITING, *why, stage, run, pod, prepared=prepared, requeue_after=interval)
+        return Situation(Step.WAITING, *why, stage, run, pod, requeue_after=interval)
     message = f"the {stage} pod is on its way"
     if pod is not None and pod.ended and account.attempts:
         last = account.attempts[-1]
         message = f"attempt {last.number} ended: {last.reason}; the next one is on its way"
-    return Situation(Step.STARTING, DOING[stage], message, stage, run, pod, prepared=prepared, requeue_after=interval)
+    return Situation(Step.STARTING, DOING[stage], message, stage, run, pod, requeue_after=interval)
 
 
 def _missing(snapshot: Snapshot, account: Ledger) -> Situation:
     """Launch the current run, or the first; twice the same name never makes two Jobs."""
     stage, run = current_stage(snapshot), max(current_run(snapshot), 1)
     assert stage is not None
-    prepared, pods = is_prepared(snapshot), live_pods(snapshot)
+    pods = live_pods(snapshot)
     retries = snapshot.subject.spec.retries - failures(account.attempts, stage)
     if pods:
         message = f"waiting for pod {pods[0].name} of an earlier run to end"
-        return Situation(Step.STARTING, DOING[stage], message, stage, run, pods[0], prepared=prepared, requeue_after=5)
+        return Situation(Step.STARTING, DOING[stage], message, stage, run, pods[0], requeue_after=5)
     if snapshot.failures:
         failure = snapshot.failures[0]
         actions = Actions(launch=Launch(stage, run, max(retries, 0)))
@@ -58,11 +57,10 @@ def _missing(snapshot: Snapshot, account: Ledger) -> Situation:
             failure.message,
             stage,
             run,
-            prepared=prepared,
             actions=actions,
             requeue_after=_RETRY_AFTER,
         )
-    return replace(launch(snapshot, stage, run, retries), prepared=prepared)
+    return launch(snapshot, stage, run, retries)
 
 
 def _stuck(snapshot: Snapshot, pod: PodView, now: datetime) -> Situation:
@@ -76,10 +74,6 @@ def _stuck(snapshot: Snapshot, pod: PodView, now: datetime) -> Situation:
             f"pod {pod.name} does not end: node {pod.node} does not answer. If the node is gone for good, run "
             f"`kubectl delete node {pod.node}`, or taint it node.kubernetes.io/out-of-service:NoExecute"
         )
-        return Situation(
-            Step.WAITING, "NodeLost", message, stage, run, pod, prepared=is_prepared(snapshot), requeue_after=30
-        )
+        return Situation(Step.WAITING, "NodeLost", message, stage, run, pod, requeue_after=30)
     message = f"pod {pod.name} is being stopped; another one follows"
-    return Situation(
-        Step.STARTING, DOING[stage], message, stage, run, pod, prepared=is_prepared(snapshot), requeue_after=10
-    )
+    return Situation(Step.STARTING, DOING[stage], message, stage, run, pod, requeue_after=10)

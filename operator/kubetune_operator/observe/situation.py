@@ -62,7 +62,7 @@ class Situation:
     finals: Sequence[FinalLine] = ()
     """Final reports of the stages that this snapshot saw complete."""
     prepared: bool = False
-    """Whether the data is ready (FineTuneJob)."""
+    """Whether this snapshot saw the data become ready (FineTuneJob)."""
     evaluation: bool = False
     """Whether the stages are done and the owned EvalRun is due."""
     verdict: str | None = None

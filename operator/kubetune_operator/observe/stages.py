@@ -26,11 +26,6 @@ def current_stage(snapshot: Snapshot) -> Stage | None:
     return Stage.TRAIN if holds(snapshot.status.conditions, "DataReady") else Stage.PREPARE
 
 
-def is_prepared(snapshot: Snapshot) -> bool:
-    """Return whether the data is ready."""
-    return holds(snapshot.status.conditions, "DataReady")
-
-
 def current_run(snapshot: Snapshot) -> int:
     """Return the number of the stage's last run; 0 before the first."""
     return snapshot.status.runs or 0

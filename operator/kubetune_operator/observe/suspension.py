@@ -5,7 +5,7 @@ from datetime import datetime
 from .attempts import Ledger, failures
 from .situation import Actions, Situation, Step
 from .snapshot import Snapshot
-from .stages import current_job, current_run, current_stage, is_prepared, launch, live_pods, unfinished_jobs
+from .stages import current_job, current_run, current_stage, launch, live_pods, unfinished_jobs
 from .terminal import condition
 
 REASON = "Suspended"
@@ -17,15 +17,13 @@ def suspended(snapshot: Snapshot, account: Ledger, now: datetime) -> Situation |
     assert stage is not None
     if snapshot.subject.spec.suspend:
         jobs, pods = unfinished_jobs(snapshot), live_pods(snapshot)
-        prepared, actions = is_prepared(snapshot), Actions(stop_jobs=jobs)
+        actions = Actions(stop_jobs=jobs)
         if jobs or pods:
             pod = pods[-1] if pods else None
             message = "the pod writes a checkpoint and ends; it keeps its workspace"
-            return Situation(
-                Step.SUSPENDING, REASON, message, stage, run, pod, prepared=prepared, actions=actions, requeue_after=10
-            )
+            return Situation(Step.SUSPENDING, REASON, message, stage, run, pod, actions=actions, requeue_after=10)
         message = "suspended; it keeps its workspace and checkpoint. Set suspend: false to go on"
-        return Situation(Step.SUSPENDED, REASON, message, stage, run, prepared=prepared)
+        return Situation(Step.SUSPENDED, REASON, message, stage, run)
     running = condition(snapshot.status.conditions, "Running")
     if running is None or running.reason != REASON or run == 0 or current_job(snapshot) is not None:
         return None

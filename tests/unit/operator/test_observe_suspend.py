@@ -1,0 +1,69 @@
+"""Suspend and resume."""
+
+from kubetune_api.run import Stage
+from kubetune_operator.observe.situation import Launch
+from unit.operator.builders import ago, conditions, fine_tune_job, look, pod, stage_job, training
+
+
+def suspended_status(runs: int = 1) -> dict[str, object]:
+    status = training(runs=runs)
+    entry = {"type": "Running", "status": "False", "reason": "Suspended", "lastTransitionTime": ago(60)}
+    status["conditions"].append(entry)
+    return status
+
+
+def test_suspend_stops_the_job_and_keeps_everything_else() -> None:
+    seen = look(fine_tune_job(training(), suspend=True), jobs=[stage_job("train")], pods=[pod("train")])
+    assert len(seen.actions.stop_jobs) == 1
+    assert conditions(seen)["Running"] == ("False", "Suspended")
+    assert conditions(seen)["Succeeded"] == ("Unknown", "Pending")
+    assert seen.status.phase == "Suspended"
+
+
+def test_a_suspended_job_is_left_alone() -> None:
+    seen = look(fine_tune_job(suspended_status(), suspend=True))
+    assert not seen.actions.stop_jobs
+    assert seen.actions.launch is None
+    assert conditions(seen)["Progressing"] == ("False", "Suspended")
+
+
+def test_resume_is_a_new_run_whose_number_is_stored_first() -> None:
+    seen = look(fine_tune_job(suspended_status()))
+    assert seen.actions.launch == Launch(Stage.TRAIN, 2, 3)
+    assert seen.status.runs == 2
+    assert seen.must_be_first
+
+
+def test_a_crash_after_the_number_was_stored_makes_that_run_and_no_other() -> None:
+    resumed = look(fine_tune_job(suspended_status()))
+    again = look(fine_tune_job(resumed.status.dump()))
+    assert again.actions.launch == Launch(Stage.TRAIN, 2, 3)
+    assert again.status.runs == 2
+
+
+def test_resume_waits_until_the_old_pod_has_written_its_checkpoint() -> None:
+    seen = look(fine_tune_job(suspended_status()), pods=[pod("train")])
+    assert seen.actions.launch is None
+    assert seen.status.runs == 1
+
+
+def test_a_job_created_suspended_makes_nothing() -> None:
+    seen = look(fine_tune_job(suspend=True))
+    assert seen.actions.launch is None
+    assert seen.status.runs is None
+    assert conditions(seen)["Accepted"] == ("True", "Accepted")
+
+
+def test_a_job_that_finished_while_it_was_being_suspended_is_finished() -> None:
+    seen = look(
+        fine_tune_job(training(), suspend=True),
+        jobs=[stage_job("train", complete=True)],
+        pods=[pod("train", exit_code=0)],
+    )
+    assert conditions(seen)["Succeeded"] == ("True", "Completed")
+
+
+def test_data_prepared_while_suspended_is_trained_on_after_resume() -> None:
+    status = training(runs=None)
+    seen = look(fine_tune_job(status))
+    assert seen.actions.launch == Launch(Stage.TRAIN, 1, 3)

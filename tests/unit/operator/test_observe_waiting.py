@@ -1,0 +1,108 @@
+"""Why a pod does not run: reason, facts and remedy in one message."""
+
+from typing import Any
+
+import pytest
+
+from kubetune_operator.observe import EventView
+from kubetune_operator.observe.nodes import NodeView, inventory, node_view
+from unit.operator.builders import (
+    conditions,
+    fine_tune_job,
+    look,
+    message,
+    pod,
+    stage_job,
+    stored,
+    training,
+    unschedulable,
+)
+
+CPU_ONLY = NodeView("node-1", {}, {"cpu": "2", "memory": "8Gi"})
+H100 = NodeView("node-2", {"nvidia.com/gpu.product": "H100", "nvidia.com/gpu.memory": "81559"}, {"nvidia.com/gpu": "8"})
+
+
+def waiting(nodes: list[NodeView] | None, **accelerator: Any) -> str:
+    seen = look(
+        fine_tune_job(training(), resources={"accelerator": accelerator}),
+        jobs=[stage_job("train")],
+        pods=[unschedulable("train")],
+        nodes=nodes,
+    )
+    assert conditions(seen)["Progressing"] == ("False", "Unschedulable")
+    assert conditions(seen)["Admitted"] == ("False", "Unschedulable")
+    assert seen.status.phase == "Queued"
+    assert seen.requeue_after == 5
+    return message(seen, "Progressing")
+
+
+def test_says_that_no_node_offers_the_accelerator_and_what_to_do() -> None:
+    assert waiting([CPU_ONLY]) == (
+        "waiting for 1 x nvidia.com/gpu: no node offers it (1 node: cpu-only). "
+        "Add a node with nvidia.com/gpu, or set resources.accelerator.count: 0"
+    )
+
+
+def test_says_that_no_node_has_enough_of_them() -> None:
+    assert "no node has more than 8 (1 node: 8 x H100)" in waiting([H100], count=16)
+
+
+def test_says_that_no_node_has_the_product() -> None:
+    assert "no node has the product or memory asked for" in waiting([H100], product="B200")
+
+
+def test_a_card_of_80_gb_fits_80_gib_asked_for() -> None:
+    assert "all of them are in use" in waiting([H100], memory="80Gi")
+    assert "no node has the product or memory" in waiting([H100], memory="94Gi")
+
+
+def test_without_the_right_to_list_nodes_the_scheduler_is_quoted() -> None:
+    assert "(scheduler: 0/1 nodes are available)" in waiting(None)
+
+
+def test_a_stage_without_accelerators_waits_for_cores_and_memory() -> None:
+    seen = look(fine_tune_job(stored()), jobs=[stage_job("prepare")], pods=[unschedulable("prepare")], nodes=[CPU_ONLY])
+    assert "waiting for 4 cores and 16Gi of memory" in message(seen, "Progressing")
+
+
+@pytest.mark.parametrize(
+    ("state", "reason", "says"),
+    [
+        ({"reason": "ImagePullBackOff", "message": "not found"}, "ImagePullFailed", "not found"),
+        (
+            {"reason": "CreateContainerConfigError", "message": 'secret "t" not found'},
+            "ContainerConfigFailed",
+            "Secrets",
+        ),
+    ],
+)
+def test_containers_that_cannot_start_say_why(state: dict[str, str], reason: str, says: str) -> None:
+    entry = pod("prepare", started=None)
+    entry["status"] |= {"phase": "Pending", "containerStatuses": [{"name": "trainer", "state": {"waiting": state}}]}
+    seen = look(fine_tune_job(stored()), jobs=[stage_job("prepare")], pods=[entry])
+    assert conditions(seen)["Progressing"] == ("False", reason)
+    assert says in message(seen, "Progressing")
+
+
+@pytest.mark.parametrize(
+    ("event", "reason"),
+    [
+        (EventView("FailedCreate", "pods is forbidden: exceeded quota: q", "Job"), "QuotaExceeded"),
+        (EventView("FailedCreate", "violates PodSecurity restricted", "Job"), "PodForbidden"),
+        (EventView("FailedBinding", "no storage class is set", "PersistentVolumeClaim"), "VolumePending"),
+    ],
+)
+def test_events_explain_a_job_without_pods(event: EventView, reason: str) -> None:
+    seen = look(fine_tune_job(stored()), jobs=[stage_job("prepare")], events=[event])
+    assert conditions(seen)["Progressing"] == ("False", reason)
+    assert event.message in message(seen, "Progressing")
+
+
+def test_equal_nodes_are_counted_together() -> None:
+    assert inventory([CPU_ONLY, H100, CPU_ONLY]) == "1 node: 8 x H100; 2 nodes: cpu-only"
+    assert inventory([]) == "the cluster has no nodes"
+
+
+def test_a_node_is_read_from_its_manifest() -> None:
+    node = {"metadata": {"name": "n"}, "status": {"allocatable": {"amd.com/gpu": "2", "cpu": "8"}}}
+    assert node_view(node).describe() == "2 x amd.com/gpu"

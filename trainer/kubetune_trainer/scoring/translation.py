@@ -35,7 +35,8 @@ def chrf_formula(sums: FloatArray) -> FloatArray:
     recall = np.where(counted, match / np.maximum(reference, 1.0), 0.0).sum(axis=-1) / orders
     below = _BETA_SQUARED * precision + recall
     above = (1 + _BETA_SQUARED) * precision * recall
-    return 100.0 * np.divide(above, below, out=np.zeros_like(below), where=below > 0)
+    score: FloatArray = 100.0 * np.divide(above, below, out=np.zeros_like(below), where=below > 0)
+    return score
 
 
 def bleu(predictions: Sequence[str], references: Sequence[str]) -> Measure:

@@ -1,0 +1,1 @@
+"""The training engine: a slim loop for packed rows, with exact resume."""

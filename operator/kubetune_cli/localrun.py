@@ -34,7 +34,11 @@ def run_manifest(state: LocalState, options: Namespace) -> ExitCode:
         print(f"applied   {kind} {name}\n", flush=True)
         from .watch import watch
 
-        board = watch(cluster, run, plain=options.plain)
+        try:
+            board = watch(cluster, run, plain=options.plain)
+        except KeyboardInterrupt:
+            print(f"\n{name} goes on. kubetune watch {name} follows it again; kubetune local down stops everything.")
+            return ExitCode.INTERRUPTED
     _say_outcome(state, cluster, board)
     return board.exit_code
 

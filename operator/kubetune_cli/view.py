@@ -109,7 +109,9 @@ def _conditions(board: Board) -> Table:
             if entry.get("status") != "True":
                 continue
             mark, style = "●", "red"
-        detail = Text(str(entry.get("reason") or ""), style="").append(f"  {_short(entry)}", style="dim")
+        reason, message = str(entry.get("reason") or ""), _short(entry)
+        plain = mark != "○" and kind not in _BAD_WHEN_TRUE and message
+        detail = Text(message, style="dim") if plain else Text(reason).append(f"  {message}", style="dim")
         table.add_row(Text(mark, style=style), kind, detail)
     return table
 

@@ -1,5 +1,6 @@
 """`spec.evaluation`: the EvalRun that a job owns, with the implied candidates `tuned` and `base`."""
 
+import re
 from collections.abc import Iterator
 
 from kubetune_api.evalrun import Candidate, EvalRunSpec, JobEvaluationSpec
@@ -12,6 +13,8 @@ from .plan import Refusal, bad
 
 TUNED = "tuned"
 BASE = "base"
+IMPLIED = 2
+"""Candidates that stand before those of the job."""
 
 
 def refuse(evaluation: JobEvaluationSpec, spec: FineTuneJobSpec, settings: Settings) -> Iterator[Refusal]:
@@ -22,8 +25,17 @@ def refuse(evaluation: JobEvaluationSpec, spec: FineTuneJobSpec, settings: Setti
         yield bad("spec.evaluation.spec.candidates", problem)
     run = eval_run_spec(evaluation, spec, job_name="job", claim_name="claim")
     for refusal in refuse_run(run, settings):
-        field = refusal.field.replace("spec.", "spec.evaluation.spec.", 1)
-        yield Refusal(refusal.reason, field, refusal.message.replace(refusal.field, field, 1))
+        if (field := _field_of_job(refusal.field)) is not None:
+            yield Refusal(refusal.reason, field, refusal.message.replace(refusal.field, field, 1))
+
+
+def _field_of_job(field: str) -> str | None:
+    """Return where a field of the owned run stands in the job; None for one of an implied candidate (spec.model)."""
+    number = re.match(r"spec\.candidates\[(\d+)\]", field)
+    if number is not None:
+        own = int(number[1]) - IMPLIED
+        field = field.replace(number[0], f"spec.candidates[{own}]", 1) if own >= 0 else ""
+    return field.replace("spec.", "spec.evaluation.spec.", 1) or None
 
 
 def refuse_run(run: EvalRunSpec, settings: Settings) -> Iterator[Refusal]:

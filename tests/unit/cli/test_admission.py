@@ -97,6 +97,15 @@ def test_points_at_each_refusal_of_the_operator_separately(tmp_path: Path) -> No
     assert [line for line, _, _ in said(tmp_path, GOOD + extra)] == [8, 9]
 
 
+def test_points_at_the_candidate_of_a_jobs_evaluation(tmp_path: Path) -> None:
+    candidate = "- {name: other, model: {uri: 'file://nowhere/m'}}"
+    task = "- {name: t, type: Perplexity, dataset: {uri: 'pvc://data/t.jsonl'}}"
+    extra = f"  evaluation:\n    spec:\n      candidates:\n      {candidate}\n      tasks:\n      {task}\n"
+    [(line, message, _)] = said(tmp_path, GOOD + extra)
+    assert line == 10
+    assert message.startswith("spec.evaluation.spec.candidates[0].model.uri: file://nowhere/m is not absolute")
+
+
 def test_suggests_the_kind_and_the_version(tmp_path: Path) -> None:
     found = said(tmp_path, "apiVersion: v1\nkind: FinetuneJob\nmetadata: {name: A_b}\nspec: {}\n")
     assert [(line, hint) for line, _, hint in found] == [

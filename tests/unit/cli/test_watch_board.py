@@ -66,7 +66,7 @@ def test_shows_phase_progress_loss_speed_and_time_left() -> None:
     assert "▂▁" in text
     assert "eval loss   2.31" in text
     assert "512 tokens/s" in text
-    assert "● Running PodRunning  on node-1" in text
+    assert "● Running on node-1" in text
 
 
 def test_fits_80_columns_with_a_long_message() -> None:

@@ -93,7 +93,11 @@ class Cluster:
         self.context = str(chosen)
         context: Object = next((entry["context"] for entry in contexts if entry["name"] == chosen), {})
         self.namespace = where.namespace or str(context.get("namespace") or "default")
-        self._api.configuration.retries = False
+        if not self._api.configuration.verify_ssl:
+            import urllib3
+
+            # The kubeconfig says insecure-skip-tls-verify: a warning for each request tells its owner nothing new.
+            urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
 
     def _open(
         self, method: str, path: str, query: dict[str, str], body: Any, content_type: str, timeout: float | None

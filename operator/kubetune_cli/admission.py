@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from kubetune_api import API_VERSION
+from kubetune_api import API_VERSION, GROUP
 from kubetune_api.crdgen import KINDS, object_schema
 from kubetune_operator.plan.plan import Refusal
 from kubetune_operator.render import render
@@ -30,8 +30,21 @@ class Finding:
     """Whether the field's name is wrong rather than its value."""
 
 
+def is_foreign(document: Document) -> bool:
+    """Tell whether a document is a whole object of somebody else's API, such as a claim beside a job."""
+    value = document.value
+    version = str(value.get("apiVersion") or "") if isinstance(value, dict) else ""
+    meant = difflib.get_close_matches(document.kind, list(_KINDS), n=1)
+    return bool(version and document.kind and not meant and not version.startswith(GROUP))
+
+
 def findings(document: Document) -> list[Finding]:
-    """Return every mistake of a document. The operator's own rules are asked once the schema is content."""
+    """Return every mistake of a document; those of other APIs are not looked at.
+
+    The operator's own rules are asked once the schema is content.
+    """
+    if is_foreign(document):
+        return []
     head = list(_header(document)) + [_repeated(path) for path in document.repeated]
     kind = _KINDS.get(document.kind)
     if kind is None or any(finding.path in ((), ("kind",)) for finding in head):

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from .access import ApiError, Cluster, Where
+from .admission import is_foreign
 from .board import Board, finished
 from .errors import CliError, ExitCode
 from .localcluster import APPLY_TYPE, bring_up
@@ -55,10 +56,9 @@ def _the_run(file: str) -> Object:
         colour = sys.stderr.isatty()
         sys.stderr.writelines(entry.render(colour) + "\n\n" for entry in mistakes)
         raise CliError(f"{file} has {len(mistakes)} mistake{'s' if len(mistakes) > 1 else ''}; nothing was applied")
-    if len(documents) != 1:
-        raise CliError(
-            f"{file} has {len(documents)} runs", "give a manifest of one, or use kubectl apply and kubetune watch"
-        )
+    if len(documents) != 1 or is_foreign(documents[0]):
+        hint = "give a manifest of one run alone, or use kubectl apply and kubetune watch"
+        raise CliError(f"{file} has {', '.join(document.kind for document in documents) or 'no documents'}", hint)
     run: Object = documents[0].value
     return run
 

@@ -9,7 +9,7 @@ from kubetune_operator.plan.plan import Refusal
 from kubetune_operator.render import render
 from kubetune_operator.settings import Settings
 
-from .admission import schema_of
+from .admission import is_foreign, schema_of
 from .errors import CliError
 from .manifests import Document, read_documents
 from .structural import defaulted
@@ -24,6 +24,8 @@ def run_plan(file: str, *, quiet: bool) -> int:
         sys.stderr.writelines(entry.render(sys.stderr.isatty()) + "\n\n" for entry in mistakes)
         raise CliError(f"{file} has {len(mistakes)} mistake{'s' if len(mistakes) > 1 else ''}; there is no plan for it")
     for document in documents:
+        if is_foreign(document):
+            continue
         wanted = defaulted(document.value, schema_of(document.kind))
         children = _children(document, wanted)
         sys.stdout.write(yaml.dump_all(children, Dumper=_Readable, sort_keys=False, width=120, explicit_start=True))

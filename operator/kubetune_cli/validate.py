@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .admission import Finding, findings
+from .admission import Finding, findings, is_foreign
 from .manifests import Document, Path_, Span, read_documents, snippet
 from .structural import QUOTE, text_of
 
@@ -93,6 +93,9 @@ def _summary(file: str, documents: list[Document], mistakes: list[Located]) -> I
     if not documents:
         yield f"{file}: no documents"
     for document in documents:
+        if is_foreign(document):
+            yield f"{file}: {document.kind} {document.name} is not KubeTune's and was not checked"
+            continue
         yield f"{file}: {document.kind} {document.name} is valid"
         if "file://" in document.text:
             yield "  note: file:// works in a local cluster only; elsewhere use pvc://, s3:// or hf://"

@@ -154,6 +154,16 @@ def test_checks_each_of_several_documents(tmp_path: Path, capsys: pytest.Capture
     assert "two.yaml:14:3: error: unknown field spec.nope" in capsys.readouterr().err
 
 
+def test_objects_of_other_apis_are_left_to_others(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "two.yaml"
+    path.write_text(f"apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {{name: data}}\n---\n{GOOD}")
+    assert run_validate([str(path)]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        f"{path}: PersistentVolumeClaim data is not KubeTune's and was not checked",
+        f"{path}: FineTuneJob bot is valid",
+    ]
+
+
 EXAMPLES = Path(__file__).parents[3] / "examples"
 
 

@@ -9,10 +9,11 @@ import sys
 import traceback
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from kubetune_api.exits import REASONS, Exit
 from kubetune_api.report import FinalLine
 from kubetune_api.run import RUN_FILE_PATH, RunFile
-from pydantic import ValidationError
 
 from .errors import BadSpec, Checkpointed, as_trainer_error
 from .paths import open_workspace, real_path

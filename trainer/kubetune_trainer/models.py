@@ -157,18 +157,32 @@ def _dequantised(uri: str, fetched: Fetched, cache: Path) -> Path:
 
 def _write_dequantised(uri: str, file: Path, folder: Path) -> None:
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
     try:
         tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
-        model = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.bfloat16)
+        model = AutoModelForCausalLM.from_pretrained(
+            file.parent,
+            gguf_file=file.name,
+            dtype=torch.bfloat16,
+            quantization_config=GgufConfig(gguf_file=file.name, dequantize=True),
+        )
     except (ValueError, KeyError, OSError, RuntimeError, NotImplementedError) as error:
         raise ModelUnavailable(
             f"{uri} cannot be read as GGUF: {str(error).splitlines()[0]}; fetch it again, or take the original model",
             reason="ModelDamaged",
         ) from error
+    _forget_quantisation(model)
     tokenizer.save_pretrained(folder)
     model.save_pretrained(folder)
+
+
+def _forget_quantisation(model: Any) -> None:
+    """Make a de-quantised model a plain one: transformers refuses to save what was read from GGUF otherwise."""
+    model.hf_quantizer = None
+    model.is_quantized = False
+    if hasattr(model.config, "quantization_config"):
+        del model.config.quantization_config
 
 
 def load_tokenizer(model: LocalModel, *, trust_remote_code: bool = False) -> Any:

@@ -41,17 +41,18 @@ class Trigger:
             self._enqueue(owner)
 
 
-def register(registry: kopf.OperatorRegistry, trigger: Trigger) -> None:
+Post = Callable[[Callable[[Any], None], Any], None]
+"""Calls a function with an argument in the thread of the queue."""
+
+
+def register(registry: kopf.OperatorRegistry, trigger: Trigger, post: Post) -> None:
     """Watch both kinds, and the Jobs and Pods made for them."""
 
     async def on_object(event: Any, body: Any, **_: Any) -> None:
-        if event["type"] == "DELETED":
-            trigger.lose(body)
-        else:
-            trigger.see(body)
+        post(trigger.lose if event["type"] == "DELETED" else trigger.see, body)
 
     async def on_child(body: Any, **_: Any) -> None:
-        trigger.see_child(body)
+        post(trigger.see_child, body)
 
     def login(**arguments: Any) -> Any:
         return kopf.login_with_kubeconfig(**arguments) or kopf.login_with_service_account(**arguments)

@@ -1,18 +1,22 @@
 """Kopf as the host of the watches, under a supervisor: whatever ends it, it is started again and read anew."""
 
 import asyncio
+import contextlib
 import logging
 import random
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import kopf
 
-from .handlers import Trigger, register
+from .handlers import Post, Trigger, register
 from .settings import Settings
 from .telemetry.metrics import Metrics
 
 logger = logging.getLogger(__name__)
+logging.getLogger("kopf._core.reactor.running").addFilter(lambda record: "OS signals" not in record.getMessage())
 
 _STABLE_AFTER = 60.0
 _FIRST_PAUSE, _LAST_PAUSE = 0.5, 8.0
@@ -44,7 +48,10 @@ def kopf_settings() -> kopf.OperatorSettings:
 
 
 class Watcher:
-    """Runs Kopf for ever."""
+    """Runs Kopf for ever, in a thread and event loop of its own.
+
+    Kopf takes the process's signals, and cancels every task of its loop when it ends; both are kept from ours so.
+    """
 
     def __init__(self, settings: Settings, trigger: Trigger, metrics: Metrics) -> None:
         self._settings = settings
@@ -59,24 +66,48 @@ class Watcher:
         while True:
             started = time.monotonic()
             self.down_since = None
-            try:
-                await self._watch()
-                logger.warning("the watches ended")
-            except Exception:  # the supervisor outlives whatever ends Kopf
-                logger.exception("the watches broke")
+            error = await self._watch()
+            logger.warning("the watches ended: %s", error or "for no reason given", exc_info=error)
             self.down_since = time.monotonic()
             self._metrics.restarted()
             pause = _FIRST_PAUSE if time.monotonic() - started > _STABLE_AFTER else min(pause * 2, _LAST_PAUSE)
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))
 
-    async def _watch(self) -> None:
+    async def _watch(self) -> BaseException | None:
+        """Run Kopf once; return what ended it."""
+        loop, stop = asyncio.get_running_loop(), threading.Event()
+        ended: asyncio.Future[BaseException | None] = loop.create_future()
+
+        def post(call: Callable[[Any], None], argument: Any) -> None:
+            with contextlib.suppress(RuntimeError):  # our loop is closed: the process ends
+                loop.call_soon_threadsafe(call, argument)
+
+        def settle(outcome: BaseException | None) -> None:
+            if not ended.done():
+                ended.set_result(outcome)
+
+        def host() -> None:
+            error: BaseException | None = None
+            try:
+                asyncio.run(self._kopf(post, stop))
+            except BaseException as caught:  # whatever ends Kopf is told, and Kopf is started again
+                error = caught
+            post(settle, error)
+
+        threading.Thread(target=host, name="watches", daemon=True).start()
+        try:
+            return await ended
+        finally:
+            stop.set()
+
+    async def _kopf(self, post: Post, stop: threading.Event) -> None:
         registry = kopf.OperatorRegistry()
-        register(registry, self._trigger)
+        register(registry, self._trigger, post)
         await kopf.operator(
             registry=registry,
             settings=kopf_settings(),
             standalone=True,
             clusterwide=not self._settings.namespaces,
             namespaces=self._settings.namespaces,
-            stop_flag=asyncio.Event(),
+            stop_flag=stop,
         )

@@ -22,7 +22,7 @@ def pending_or_running(snapshot: Snapshot, account: Ledger, now: datetime) -> Si
     if job is None or job.deleted:
         return _missing(snapshot, account)
     pod, interval = last_pod(snapshot), snapshot.tuning.waiting_interval
-    if pod is not None and pod.running and pod.deleted is None:
+    if pod is not None and (pod.running or pod.phase == "Succeeded") and pod.deleted is None:
         after = max(min(snapshot.tuning.progress_interval, seconds_left(snapshot, account, now) + 1), 0.1)
         where = f" on node {pod.node}" if pod.node else ""
         message = f"pod {pod.name} runs{where}"

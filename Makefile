@@ -1,4 +1,4 @@
-# The two commands a new user needs: `make quickstart` and `make test`.
+# The two commands a new user needs: `make quickstart` and `make test`. `make help` names the rest.
 VENV ?= .venv
 PYTHON ?= python3
 PY := $(VENV)/bin/python
@@ -6,8 +6,17 @@ STAMP := $(VENV)/.installed-dev
 LOCAL_STAMP := $(VENV)/.installed-local
 DATA := examples/quickstart/data
 MODEL := SmolLM2-135M-Instruct.Q4_1.gguf
+# What is written by a program. `make verify` fails when one of these differs from what is committed.
+GENERATED := crds/finetunejobs.yaml crds/evalruns.yaml charts/kubetune/templates/crds \
+  charts/kubetune/values.schema.json charts/kubetune/README.md docs/api.md docs/settings.md docs/metrics.md
+IMAGES ?= kubetune
+BUILDER ?= $(firstword $(foreach tool,docker podman buildah,$(if $(shell command -v $(tool)),$(tool))))
 
-.PHONY: help quickstart test verify generate clean
+# A virtual environment can serve several checkouts (VENV=/somewhere make test): ours come first on the path.
+export PYTHONPATH := $(CURDIR)/crds:$(CURDIR)/operator:$(CURDIR)/trainer$(if $(PYTHONPATH),:$(PYTHONPATH))
+export PATH := $(abspath $(VENV)/bin):$(PATH)
+
+.PHONY: help quickstart test verify generate lint types contracts chart images bench-trainer clean
 
 help:  ## Say what there is
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 20
@@ -38,11 +47,35 @@ quickstart: $(DATA)/$(MODEL) $(DATA)/train.jsonl  ## Tune a small model here, on
 test: $(STAMP)  ## Run the tests (both worlds when KUBEBUILDER_ASSETS names a control plane)
 	$(PY) -m pytest
 
-generate: $(STAMP)  ## Write every generated file anew
-	$(PY) -m kubetune_api.crdgen
+generate: $(STAMP)  ## Write every generated file anew: CRDs, chart, reference pages
+	$(PY) -m kubetune_api.crdgen crds
+	$(PY) charts/chartgen.py
+	$(PY) docs/docgen.py
 
-verify: generate  ## Generated files are up to date; lint, types and import contracts hold
-	git diff --exit-code -- crds
-	$(VENV)/bin/ruff check crds operator trainer tests examples
-	$(VENV)/bin/mypy
-	$(VENV)/bin/lint-imports
+lint: $(STAMP)  ## Style
+	ruff check crds operator trainer tests charts docs examples
+
+types: $(STAMP)  ## Types, strictly
+	mypy
+
+contracts: $(STAMP)  ## Who may import whom
+	lint-imports
+
+verify: generate lint types contracts  ## Generated files are up to date; style, types and import contracts hold
+	@git diff --stat --exit-code -- $(GENERATED) || { echo "generated files differ: commit what \`make generate\` wrote"; exit 1; }
+	@new=$$(git ls-files --others --exclude-standard -- $(GENERATED)); test -z "$$new" || { echo "not committed: $$new"; exit 1; }
+
+chart: generate  ## Package the Helm chart into dist/
+	helm lint --strict charts/kubetune
+	helm package charts/kubetune --destination dist
+
+images:  ## Build the operator's and the trainer's image with docker, podman or buildah
+	$(BUILDER) build -t $(IMAGES)/operator -f images/operator.Dockerfile .
+	$(BUILDER) build -t $(IMAGES)/trainer -f images/trainer.Dockerfile .
+
+bench-trainer: $(STAMP)  ## Measure the trainer against TRL
+	$(PY) -m pip install -q -c constraints.txt -e '.[bench]'
+	$(PY) -m pytest -s tests/bench/trainer_vs_trl.py
+
+clean:  ## Remove what was built, but not the virtual environment
+	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -11,6 +11,8 @@ On CUDA one call of torch.nn.attention.varlen does it; on the CPU segments of si
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -37,6 +39,17 @@ def register() -> None:
 
     AttentionInterface.register(NAME, packed_attention)
     AttentionMaskInterface.register(NAME, _no_mask)
+
+
+@contextmanager
+def native(model: Any) -> Iterator[None]:
+    """Let a model attend as transformers would (sdpa where it can), for a while."""
+    packed = model.config._attn_implementation
+    model.set_attn_implementation("sdpa" if model._supports_sdpa else "eager")
+    try:
+        yield
+    finally:
+        model.set_attn_implementation(packed)
 
 
 def _no_mask(*, attention_mask: Tensor | None = None, use_vmap: bool = False, **_: Any) -> None:

@@ -34,12 +34,21 @@ def answer_nats(
     batch_tokens: int = 2048,
     reuse_prefix: bool = True,
     on_scored: Scored | None = None,
+    pulse: Callable[[], None] = lambda: None,
 ) -> list[float]:
     """Return the negative log likelihood of each answer given its prompt, in nats, summed over its tokens.
 
     Rows of like length run together, padded on the right, where causal attention ignores padding. Sequences longer
     than `batch_tokens` run in pieces, so memory does not grow with their length; only models with recurrent state run
     them whole.
+
+    Args:
+        model: to run.
+        texts: prompts and answers.
+        batch_tokens: padded tokens in one forward pass.
+        reuse_prefix: run the common start of all prompts once only.
+        on_scored: called with each row and its nats when they are known.
+        pulse: called between forward passes; it may raise to stop.
     """
     cached = takes_slab(model)
     prefix = shared_prefix(model, [text.prompt for text in texts], use=reuse_prefix)
@@ -51,6 +60,7 @@ def answer_nats(
         totals = torch.zeros(len(batch), dtype=torch.float64)
         piece = max(1, batch_tokens // len(batch)) if cached else width
         for start in range(0, width, piece):
+            pulse()
             part = slice(start, start + piece)
             totals += _piece_nats(model, cache, ids[:, part], targets[:, part], prefix.length + start)
         for row, total in zip(batch, totals.tolist(), strict=True):

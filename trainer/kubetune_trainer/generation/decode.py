@@ -42,21 +42,24 @@ def generate(
     prompts: Sequence[Sequence[int]],
     decoding: Decoding,
     on_finished: Finished | None = None,
+    pulse: Callable[[], None] = lambda: None,
 ) -> list[list[int]]:
     """Return the new tokens of each prompt, without the stop token.
 
-    Prompts of like length run together. The answer of a row is the same in any batch, up to rounding.
+    Prompts of like length run together. The answer of a row is the same in any batch, up to rounding. `pulse` is called
+    between forward passes; it may raise to stop.
     """
     answers: list[list[int]] = [[] for _ in prompts]
     if not takes_slab(model):
         for row, prompt in enumerate(prompts):
+            pulse()
             answers[row] = _one_by_one(model, prompt, row, decoding)
             if on_finished is not None:
                 on_finished(row, answers[row])
         return answers
     prefix = shared_prefix(model, prompts, use=decoding.reuse_prefix and not slides(model))
     for batch in _batches(model, prompts, prefix.length, decoding):
-        for row, tokens in _Batch(model, prompts, batch, prefix, decoding).run():
+        for row, tokens in _Batch(model, prompts, batch, prefix, decoding).run(pulse):
             answers[row] = tokens
             if on_finished is not None:
                 on_finished(row, tokens)
@@ -125,7 +128,7 @@ class _Batch:
         self.next_position = torch.tensor([len(prompts[row]) for row in rows], device=model.device)
         self.draws = [_uniform(decoding.seed, row) for row in rows] if decoding.temperature > 0 else []
 
-    def run(self) -> Iterator[tuple[int, list[int]]]:
+    def run(self, pulse: Callable[[], None]) -> Iterator[tuple[int, list[int]]]:
         """Yield (row, tokens) as rows finish."""
         active = list(range(len(self.rows)))
         logits = self._prefill()
@@ -144,6 +147,7 @@ class _Batch:
                 break
             if len(self.rows) - len(active) >= max(1, _DROP_SHARE * len(self.rows)):
                 chosen, active = self._drop_finished(chosen, active)
+            pulse()
             logits = self._step(chosen)
         for slot in active:
             yield self.rows[slot], self.tokens[slot]

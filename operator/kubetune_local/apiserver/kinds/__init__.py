@@ -1,0 +1,1 @@
+"""What each kind does beyond storing: defaults, validation, immutability, graceful deletion."""

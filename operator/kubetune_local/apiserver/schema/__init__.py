@@ -1,0 +1,1 @@
+"""Schemas of built-in and custom resources: compile, decode, default, prune, validate."""

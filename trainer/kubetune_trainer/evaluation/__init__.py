@@ -1,0 +1,1 @@
+"""Candidates x tasks -> predictions, kept row by row -> comparison, gates, verdict."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,11 +89,18 @@ def _objects(client: Any, bucket: str, path: str) -> list[_Object]:
     return exact or found
 
 
+def _revision(objects: list[_Object]) -> str:
+    """Return the entity tag of one object, or a digest of those of all."""
+    if len(objects) == 1:
+        return objects[0].tag
+    return hashlib.sha256("\n".join(f"{entry.key} {entry.tag}" for entry in objects).encode()).hexdigest()[:32]
+
+
 def _download(
     client: Any, bucket: str, path: str, objects: list[_Object], uri: str, cache: Path, room: int | None
 ) -> Fetched:
     """Copy what is not here yet; each file appears whole or not at all, under a name with its entity tag."""
-    revision = "-".join(entry.tag[:12] for entry in objects[:4])
+    revision = _revision(objects)
     folder = folder_for(cache, f"{uri}@{revision}")
     single = len(objects) == 1 and objects[0].key == path
     targets = {

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 
 from ..errors import ApiError
 from ..observe import Reports
-from ..observe.pods import CONTAINER, PodView
+from ..observe.pods import PodView
 from ..observe.reports import read_reports
+from ..plan.plan import CONTAINER
 from .client import Client
 from .keys import Key
 

@@ -7,9 +7,8 @@ from typing import Any
 
 from kubetune_api import names
 
+from ..plan.plan import CONTAINER
 from .timestamps import parse_time
-
-CONTAINER = "trainer"
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,9 @@ NOT_SUPPORTED = "NotSupportedYet"
 NOT_ALLOWED = "NotAllowed"
 CANDIDATE_FAILED = "CandidateFailed"
 
+CONTAINER = "trainer"
+"""Name of the one container of every pod."""
+
 
 @dataclass(frozen=True)
 class Refusal:

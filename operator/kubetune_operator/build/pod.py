@@ -1,0 +1,78 @@
+"""The pod of a stage: it passes the `restricted` level of the Pod Security Standards, and can talk to no API server."""
+
+from collections.abc import Mapping
+
+from kubetune_api.run import RUN_FILE_PATH, TERMINATION_LOG_PATH
+
+from ..plan.plan import CONTAINER, Placement, PodPlan, WorkspacePlan
+from ..settings import Settings
+from .environment import environment, secret_sources
+from .metadata import Manifest
+from .volumes import mounts, volumes
+
+
+def pod_spec(pod: PodPlan, workspace: WorkspacePlan, run_file: str, settings: Settings) -> Manifest:
+    """Return the spec of a stage's pod; `run_file` names its ConfigMap."""
+    pull_secrets = [{"name": name} for name in settings.image_pull_secrets]
+    return {
+        "restartPolicy": "Never",
+        "terminationGracePeriodSeconds": settings.termination_grace_seconds,
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "securityContext": _pod_security(settings),
+        **({"imagePullSecrets": pull_secrets} if pull_secrets else {}),
+        **_placement(pod.placement),
+        "containers": [_container(pod, workspace, settings)],
+        "volumes": volumes(workspace, pod.claims, run_file),
+    }
+
+
+def _container(pod: PodPlan, workspace: WorkspacePlan, settings: Settings) -> Manifest:
+    sources = secret_sources(pod.secrets)
+    return {
+        "name": CONTAINER,
+        "image": settings.trainer_image,
+        "imagePullPolicy": settings.image_pull_policy,
+        "command": list(settings.trainer_command),
+        "args": [RUN_FILE_PATH],
+        **({"envFrom": sources} if sources else {}),
+        "env": environment(settings.trainer_env),
+        "resources": _resources(pod),
+        "volumeMounts": mounts(workspace, pod.claims),
+        "terminationMessagePath": TERMINATION_LOG_PATH,
+        # What the trainer says in the end is its report; when it dies without a word, the end of its log is.
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+    }
+
+
+def _resources(pod: PodPlan) -> Manifest:
+    """Requests equal limits: the pod is the last to be evicted, and gets whole cores next to its accelerator."""
+    amounts = {"cpu": pod.cpu, "memory": pod.memory, **{name: str(count) for name, count in pod.extended.items()}}
+    return {"requests": amounts, "limits": dict(amounts)}
+
+
+def _pod_security(settings: Settings) -> Manifest:
+    return {
+        "runAsNonRoot": True,
+        "runAsUser": settings.run_as_user,
+        "runAsGroup": settings.run_as_user,
+        "fsGroup": settings.run_as_user,
+        # A workspace of many files is not walked through at each start.
+        "fsGroupChangePolicy": "OnRootMismatch",
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+
+
+def _placement(placement: Placement) -> Manifest:
+    fields: Mapping[str, object] = {
+        "nodeSelector": dict(placement.node_selector),
+        "affinity": {"nodeAffinity": placement.node_affinity} if placement.node_affinity else {},
+        "tolerations": [dict(toleration) for toleration in placement.tolerations],
+        "priorityClassName": placement.priority_class_name,
+    }
+    return {name: value for name, value in fields.items() if value}

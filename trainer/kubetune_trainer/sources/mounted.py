@@ -6,7 +6,7 @@ import difflib
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from ..paths import claim_path, real_path
+from ..paths import claim_path
 from .place import Fetched, Purpose
 
 
@@ -29,7 +29,7 @@ def fetch(uri: str, purpose: Purpose) -> Fetched:
 def _path(uri: str) -> Path:
     parts = urlsplit(uri)
     path = unquote(parts.path)
-    return claim_path(parts.netloc, path.lstrip("/")) if parts.scheme == "pvc" else real_path(path)
+    return claim_path(parts.netloc, path.lstrip("/")) if parts.scheme == "pvc" else Path(path)
 
 
 def _nearest(path: Path) -> str:

@@ -1,15 +1,13 @@
 """The run file as a ConfigMap: immutable, so that what a run was told can be read as long as the run is there."""
 
 import json
-from pathlib import PurePosixPath
 
 from kubetune_api.run import RUN_FILE_PATH
 
 from ..plan.plan import Owner, StagePlan
 from .metadata import Manifest, metadata, stage_labels
 
-RUN_FILE = PurePosixPath(RUN_FILE_PATH).name
-RUN_FILE_FOLDER = str(PurePosixPath(RUN_FILE_PATH).parent)
+RUN_FILE_FOLDER, _, RUN_FILE = RUN_FILE_PATH.rpartition("/")
 
 
 def run_file_map(owner: Owner, stage_plan: StagePlan, run: int, name: str) -> Manifest:

@@ -69,6 +69,13 @@ class Workspace:
         """Reports for people."""
         return self.root / Layout.REPORTS
 
+    def room(self, size: int) -> int | None:
+        """Return how many bytes are left of a workspace of `size` bytes; None when the size is not known (0)."""
+        if not size:
+            return None
+        files = (path for path in self.root.rglob("*") if path.is_file() and not path.is_symlink())
+        return max(0, size - sum(path.stat().st_size for path in files))
+
     def uri_of(self, path: Path) -> str:
         """Return the uri under which people find a path of the workspace."""
         return f"{self.uri.rstrip('/')}/{path.relative_to(self.root)}"

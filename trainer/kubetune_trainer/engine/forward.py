@@ -80,7 +80,7 @@ def packing_is_exact(model: Any) -> bool:
     return bool(error < _TOLERANCE[together.dtype])
 
 
-class _evaluating:  # noqa: N801 - a context manager, used as a function
+class _evaluating:
     def __init__(self, model: nn.Module) -> None:
         self._model, self._was = model, model.training
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from kubetune_api.training import TrainingSpec
 from torch import Tensor
+
+from kubetune_api.training import TrainingSpec
 
 from ..errors import Diverged
 from ..reporting import Reporter

@@ -12,8 +12,9 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from kubetune_api.method import LoraSpec
 from torch import Tensor, nn
+
+from kubetune_api.method import LoraSpec
 
 from ..errors import BadSpec
 
@@ -32,6 +33,8 @@ class LoraPlan:
     """targets: full module names that get an adapter."""
     saved: tuple[str, ...]
     """saved: full names of modules that are trained in full beside the adapters."""
+    transposed: bool = False
+    """transposed: the layers keep W as [in, out], as GPT-2's do (PEFT calls it fan_in_fan_out)."""
 
 
 def plan_lora(model: nn.Module, spec: LoraSpec) -> LoraPlan:
@@ -48,8 +51,15 @@ def plan_lora(model: nn.Module, spec: LoraSpec) -> LoraPlan:
     modules = [name for name, module in model.named_modules() if _has_weights_of_its_own(module)]
     saved = _matches(modules, spec.modules_to_save or [], "modulesToSave")
     targets = [name for name in targets if name not in saved]
+    kinds = {_is_transposed(model.get_submodule(name)) for name in targets}
+    if len(kinds) != 1:
+        raise BadSpec(
+            "spec.method.lora.targetModules: the model has no linear layers that an adapter fits on, or mixes two kinds "
+            "of them; name layers of one kind, or use tuning: Full"
+        )
     root = math.sqrt(spec.rank) if spec.use_rslora else spec.rank
-    return LoraPlan(spec.rank, spec.alpha, float(spec.dropout), spec.alpha / root, tuple(targets), tuple(saved))
+    dropout, scale = float(spec.dropout), spec.alpha / root
+    return LoraPlan(spec.rank, spec.alpha, dropout, scale, tuple(targets), tuple(saved), kinds.pop())
 
 
 def attach(model: nn.Module, plan: LoraPlan, seed: int) -> None:
@@ -57,12 +67,16 @@ def attach(model: nn.Module, plan: LoraPlan, seed: int) -> None:
     model.requires_grad_(False)
     generator = torch.Generator().manual_seed(seed)
     for name in plan.targets:
-        linear = model.get_submodule(name)
-        assert isinstance(linear, nn.Linear)
-        model.set_submodule(name, LoraLinear(linear, plan, generator))
+        model.set_submodule(name, LoraLinear(model.get_submodule(name), plan, generator))
     for name in plan.saved:
-        module = model.get_submodule(name)
-        module.requires_grad_(True)
+        model.get_submodule(name).requires_grad_(True)
+
+
+def merge(model: nn.Module) -> None:
+    """Add each update to the weight that it sits on, and take the adapters off, in place."""
+    for name, layer in list(adapted(model)):
+        layer.merge()
+        model.set_submodule(name, layer.base_layer)
 
 
 def adapted(model: nn.Module) -> Iterable[tuple[str, LoraLinear]]:
@@ -75,36 +89,36 @@ def adapted(model: nn.Module) -> Iterable[tuple[str, LoraLinear]]:
 class LoraLinear(nn.Module):
     """A frozen linear layer and its update: x W^T + scale x A^T B^T. A and B are kept in fp32."""
 
-    def __init__(self, linear: nn.Linear, plan: LoraPlan, generator: torch.Generator) -> None:
+    def __init__(self, linear: Any, plan: LoraPlan, generator: torch.Generator) -> None:
         super().__init__()
         self.base_layer = linear
-        self.scale, self.dropout = plan.scale, plan.dropout
+        self.scale, self.dropout, self.transposed = plan.scale, plan.dropout, plan.transposed
+        width_out, width_in = self.weight.shape
+        bound = 1 / math.sqrt(width_in)  # kaiming_uniform_ with a = sqrt(5)
+        down = torch.empty(plan.rank, width_in).uniform_(-bound, bound, generator=generator)
         device = linear.weight.device
-        down = torch.empty(plan.rank, linear.in_features)
-        bound = 1 / math.sqrt(linear.in_features)  # kaiming_uniform_ with a = sqrt(5)
-        down.uniform_(-bound, bound, generator=generator)
         self.lora_A = nn.Parameter(down.to(device))
-        self.lora_B = nn.Parameter(torch.zeros(linear.out_features, plan.rank, device=device))
+        self.lora_B = nn.Parameter(torch.zeros(width_out, plan.rank, device=device))
 
     @property
     def weight(self) -> Tensor:
-        """The frozen weight; some architectures look at it."""
-        return self.base_layer.weight
+        """The frozen weight, [out, in]; some architectures look at it."""
+        weight: Tensor = self.base_layer.weight
+        return weight.t() if self.transposed else weight
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the layer's output for x [..., in]."""
-        base = self.base_layer
+        bias = self.base_layer.bias
         if self.dropout and self.training:
             low = F.linear(F.dropout(x, self.dropout), self.lora_A.to(x.dtype))
-            return F.linear(x, base.weight, base.bias) + F.linear(low, self.lora_B.to(x.dtype)) * self.scale
-        out: Tensor = _LoraProduct.apply(x, base.weight, base.bias, self.lora_A, self.lora_B, self.scale)
+            return F.linear(x, self.weight, bias) + F.linear(low, self.lora_B.to(x.dtype)) * self.scale
+        out: Tensor = _LoraProduct.apply(x, self.weight, bias, self.lora_A, self.lora_B, self.scale)
         return out
 
     @torch.no_grad()
-    def merged_weight(self) -> Tensor:
-        """Return W + scale B A, in the dtype of W (added in fp32)."""
-        weight = self.base_layer.weight
-        return torch.addmm(weight.float(), self.lora_B, self.lora_A, alpha=self.scale).to(weight.dtype)
+    def merge(self) -> None:
+        """Make the frozen weight W + scale B A; the sum is made in fp32 and rounded once."""
+        self.weight.copy_(torch.addmm(self.weight.float(), self.lora_B, self.lora_A, alpha=self.scale))
 
 
 class _LoraProduct(torch.autograd.Function):
@@ -136,7 +150,11 @@ class _LoraProduct(torch.autograd.Function):
 
 
 def _linear_names(model: nn.Module) -> list[str]:
-    return [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
+    return [name for name, module in model.named_modules() if isinstance(module, nn.Linear) or _is_transposed(module)]
+
+
+def _is_transposed(module: nn.Module) -> bool:
+    return type(module).__name__ == "Conv1D" and type(module).__module__.startswith("transformers.")
 
 
 def _is_head(model: nn.Module, name: str) -> bool:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import torch
-from kubetune_api.training import TrainingSpec
 from torch import Tensor, nn
+
+from kubetune_api.training import TrainingSpec
 
 #: AdamW's own settings; the spec has no field for them (Loshchilov & Hutter, 2019, arXiv:1711.05101).
 BETAS = (0.9, 0.999)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+
 from kubetune_api.training import EarlyStopping
 
 from .batches import Examples, micro_batch, rows

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from kubetune_api import __version__
 from kubetune_api.dataset import CheckAction, DatasetSpec
 from kubetune_api.ftjstatus import DatasetStatus
@@ -74,7 +75,7 @@ def run(run: RunFile, workspace: Workspace, reporter: Reporter) -> FinalLine:
 def fetch(run: RunFile, workspace: Workspace, reporter: Reporter) -> Inputs:
     """Fetch model and data, cheapest checks first."""
     assert run.model is not None and run.dataset is not None
-    room = _room(run, workspace)
+    room = workspace.room(run.workspace_bytes)
     data = run.dataset
     revisions: list[str] = []
 
@@ -92,9 +93,9 @@ def fetch(run: RunFile, workspace: Workspace, reporter: Reporter) -> Inputs:
     train, held_out = files(data.train), files(data.held_out)
     validation = files(data.validation.sources)
     needed = int(_GROWTH * sum(path.stat().st_size for path in (*train, *validation)))
-    require_room(needed, workspace.data, _room(run, workspace), "the prepared data")
+    require_room(needed, workspace.data, workspace.room(run.workspace_bytes), "the prepared data")
     reporter.say(f"Reading {run.model.uri}")
-    model = resolve_model(run.model, workspace.models, room=_room(run, workspace))
+    model = resolve_model(run.model, workspace.models, room=workspace.room(run.workspace_bytes))
     _check_length(run, model)
     settings = data.dump() | {"sequenceLength": run.training.sequence_length, "seed": run.training.seed}
     key = digest_of([__version__, settings, revisions, model.uri, model.revision])
@@ -104,14 +105,6 @@ def fetch(run: RunFile, workspace: Workspace, reporter: Reporter) -> Inputs:
 def _fingerprint(path: Path) -> str:
     stat = path.stat()
     return f"{path.name}-{stat.st_size}-{stat.st_mtime_ns}"
-
-
-def _room(run: RunFile, workspace: Workspace) -> int | None:
-    """Return how many bytes the workspace has left by its declared size; None when it has none."""
-    if not run.workspace_bytes:
-        return None
-    used = sum(path.stat().st_size for path in workspace.root.rglob("*") if path.is_file() and not path.is_symlink())
-    return max(0, run.workspace_bytes - used)
 
 
 def _check_length(run: RunFile, model: LocalModel) -> None:

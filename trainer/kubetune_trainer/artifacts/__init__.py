@@ -1,0 +1,1 @@
+"""Artifacts: the tuned model in the forms asked for, each with its lineage, a model card and a digest."""

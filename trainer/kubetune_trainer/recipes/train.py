@@ -1,0 +1,267 @@
+"""The train stage: prepared data and a base model in, a tuned model out; stopped and started at any time."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from kubetune_api.exits import REASONS, Exit
+from kubetune_api.finetunejob import OutputFormat
+from kubetune_api.ftjstatus import Resolved
+from kubetune_api.method import ADAPTER_TUNINGS, LoraSpec, Objective, Tuning
+from kubetune_api.report import FinalLine
+from kubetune_api.run import RunFile, digest_of
+from kubetune_api.training import Optimizer as OptimizerName
+from kubetune_api.training import Precision
+
+from ..artifacts.export import artifact, export
+from ..artifacts.lineage import Origin
+from ..data.prepared import Prepared, open_prepared
+from ..engine import attention, budget, memory, precision
+from ..engine.batches import MicroBatch, plan_order, rows
+from ..engine.checkpoint import Checkpoints
+from ..engine.forward import Forward, packing_is_exact
+from ..engine.lock import only_writer
+from ..engine.loop import Loop, Plan
+from ..engine.lora import LoraPlan, attach, plan_lora
+from ..engine.optimizer import Optimizer
+from ..engine.progress import History
+from ..engine.result import Result
+from ..engine.stop import StopFlag, StopRequested, on_sigterm
+from ..engine.validation import Validation
+from ..engine.watchdog import Watchdog
+from ..errors import BadSpec, Checkpointed
+from ..models import LocalModel, load_causal_lm, load_tokenizer, resolve_model
+from ..paths import Workspace, make_folder
+from ..reporting import Reporter
+from ..sources.place import require_room
+
+_ONE_EXAMPLE_A_ROW = 1
+_WRITTEN = (OutputFormat.ADAPTER, OutputFormat.MERGED)
+
+
+@dataclass
+class Tuned:
+    """A model ready to be trained."""
+
+    model: Any
+    forward: Forward
+    optimizer: Optimizer
+    lora: LoraPlan | None
+    precision: Precision
+    device: torch.device
+
+
+def run(run: RunFile, workspace: Workspace, reporter: Reporter) -> FinalLine:
+    """Train, and return how it ended; a run that has ended before is only reported again.
+
+    Raises:
+        BadSpec: the settings do not fit the model, or are not supported yet.
+        BadDataset: there is no prepared data.
+        ModelUnavailable: the model cannot be had.
+        Checkpointed: asked to stop; the state is saved.
+        Diverged: loss or gradients stay not finite.
+        DiskFull: the workspace cannot hold checkpoints and artifacts.
+    """
+    forms = _checked(run)
+    prepared = open_prepared(workspace.data)
+    assert run.model is not None, "the plan gives it to this stage"
+    with only_writer(workspace.root), on_sigterm() as stop, Watchdog(reporter) as watchdog:
+        reporter.say(f"Reading {run.model.uri}")
+        local = resolve_model(run.model, workspace.models)
+        fingerprint = digest_of([run.config_digest(), prepared.digest, local.revision])
+        result = Result(workspace.reports / "training.json", fingerprint)
+        checkpoints = Checkpoints(workspace.checkpoints, fingerprint, run.training.checkpoints.keep)
+        final = result.read([workspace.artifacts / name for name in ("adapter", "merged")])
+        if final is None:
+            torch.set_num_threads(run.compute.cpu)
+            tuned = load(run, local, prepared, reporter)
+            loop, resolved = plan(run, prepared, tuned, checkpoints, workspace, reporter)
+            history = History(workspace.reports / "metrics.jsonl", loop.resume() or 0)
+            train(loop, history, stop, watchdog, reporter)
+            final = finish(run, local, prepared, tuned, loop, resolved, forms, workspace, reporter)
+            result.write(final, history, loop.state)
+        else:
+            reporter.say("Training has ended before; nothing has changed.")
+        checkpoints.remove_all()
+    return final
+
+
+def _checked(run: RunFile) -> tuple[OutputFormat, ...]:
+    """Return the forms to write, after refusing what cannot be done: nothing is silently ignored."""
+    method, output = run.method, run.output
+    wanted = {
+        "method.objective": (method.objective, (Objective.SFT,)),
+        "method.tuning": (method.tuning, (Tuning.LORA, Tuning.FULL)),
+        "training.optimizer": (run.training.optimizer, (OptimizerName.ADAMW,)),
+        "output.uri": (output.uri, (None,)),
+        "tracking": (run.tracking, (None,)),
+        "resources.nodes": (run.compute.nodes, (1,)),
+    }
+    adapter = method.tuning in ADAPTER_TUNINGS
+    forms = tuple(output.formats or [OutputFormat.ADAPTER if adapter else OutputFormat.MERGED])
+    wanted |= {f"output.formats[{index}]": (form, _WRITTEN) for index, form in enumerate(forms)}
+    for path, (value, accepted) in wanted.items():
+        if value not in accepted:
+            known = " or ".join(str(one) for one in accepted if one is not None) or "nothing"
+            raise BadSpec(f"spec.{path}: {value} is not supported yet; use {known}", reason="NotSupportedYet")
+    if OutputFormat.ADAPTER in forms and not adapter:
+        raise BadSpec(f"spec.output.formats: tuning {method.tuning} makes no adapter; write Merged")
+    return forms
+
+
+def load(run: RunFile, local: LocalModel, prepared: Prepared, reporter: Reporter) -> Tuned:
+    """Return the model in memory, with adapters when the tuning has them, and its optimiser."""
+    device = precision.device_of(run.compute.accelerators)
+    chosen = precision.resolve(run.training.precision, device)
+    attention.register()
+    name = attention.NAME if run.training.packing else "sdpa"
+    model = load_causal_lm(local, dtype=precision.torch_dtype(chosen), attention=name).to(device)
+    packed = run.training.packing and packing_is_exact(model)
+    if run.training.packing and not packed:
+        reporter.say(f"{type(model).__name__} mixes the examples of a packed row: each one gets a row of its own")
+        model.set_attn_implementation("sdpa" if model._supports_sdpa else "eager")
+    lora = None
+    if run.method.tuning in ADAPTER_TUNINGS:
+        lora = plan_lora(model, run.method.lora or LoraSpec())
+        attach(model, lora, run.training.seed)
+    forward = Forward(model, packed=packed)
+    trained = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
+    return Tuned(model, forward, Optimizer(trained, run.training), lora, chosen, device)
+
+
+def plan(
+    run: RunFile, prepared: Prepared, tuned: Tuned, checkpoints: Checkpoints, workspace: Workspace, reporter: Reporter
+) -> tuple[Loop, Resolved]:
+    """Work out micro-batch, accumulation and steps, and say so."""
+    training, data = run.training, prepared.train
+    longest = int(data.lengths.max())
+    fits = budget.work_out(
+        training,
+        tuned.model.config.to_dict(),
+        longest,
+        memory.free_bytes(tuned.device, run.compute.memory_bytes, tuned.optimizer.parameters),
+        tuned.model.dtype.itemsize,
+        tuned.device.type,
+    )
+    if fits.checkpointing:
+        tuned.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        tuned.model.enable_input_require_grads()
+    tokens = fits.tokens if tuned.forward.packed else _ONE_EXAMPLE_A_ROW
+    if tuned.device.type == "cuda":
+        tokens = budget.rehearse(lambda batch: _rehearsal(tuned, batch), data, tokens, tuned.device)
+    batch_tokens = training.global_batch_tokens or 65_536
+    order = plan_order(data.lengths, training.seed, batch_tokens, training.global_batch_size)
+    total = training.max_steps or (training.epochs or 1) * order.steps_per_epoch
+    _require_room(run, tuned, workspace)
+    resolved = Resolved(
+        micro_batch_tokens=max(tokens, longest) if tokens == _ONE_EXAMPLE_A_ROW else tokens,
+        micro_batch=1,
+        accumulation=len(rows(data.lengths, order.step(0), tokens)),
+        total_tokens=round(int(data.lengths.sum()) * total / order.steps_per_epoch),
+        trainable_parameters=tuned.optimizer.parameters,
+        precision=tuned.precision.value,
+    )
+    reporter.resolved(resolved)
+    reporter.say(
+        f"{total} steps over {len(data)} examples ({order.steps_per_epoch} steps an epoch), "
+        f"{resolved.accumulation} micro-batches of up to {resolved.micro_batch_tokens} tokens a step; "
+        f"{resolved.trainable_parameters:,} weights are trained in {resolved.precision}"
+    )
+    validation = _validation(prepared, tuned, tokens)
+    steps = Plan(order, total, tokens, training, tuned.device)
+    return Loop(steps, tuned.forward, tuned.optimizer, data, validation, checkpoints), resolved
+
+
+def _validation(prepared: Prepared, tuned: Tuned, tokens: int) -> Validation | None:
+    if prepared.validation is None or not len(prepared.validation):
+        return None
+    return Validation(prepared.validation, tokens, tuned.device, packed=tuned.forward.packed)
+
+
+def _rehearsal(tuned: Tuned, batch: MicroBatch) -> None:
+    tuned.forward.model.train()
+    try:
+        tuned.forward.loss(batch).backward()  # type: ignore[no-untyped-call]
+    finally:
+        tuned.optimizer.forget()
+
+
+def _require_room(run: RunFile, tuned: Tuned, workspace: Workspace) -> None:
+    """Check before the first step that checkpoints and artifacts fit (fp32 weights and two moments a checkpoint)."""
+    keep = run.training.checkpoints.keep + 1
+    checkpoints = keep * 12 * tuned.optimizer.parameters
+    merged = sum(parameter.numel() * parameter.element_size() for parameter in tuned.model.parameters())
+    room = workspace.room(run.workspace_bytes)
+    require_room(checkpoints + merged, workspace.root, room, f"training ({keep} checkpoints and the tuned model)")
+
+
+def train(loop: Loop, history: History, stop: StopFlag, watchdog: Watchdog, reporter: Reporter) -> None:
+    """Run the loop to its end.
+
+    Raises:
+        Checkpointed: asked to stop; the state is saved.
+    """
+    step, total = loop.state.step, loop.plan.total_steps
+    if step:
+        reporter.say(f"Resuming at step {step} of {total}")
+    try:
+        loop.run(reporter, history, stop, watchdog)
+    except StopRequested:
+        raise Checkpointed(f"stopped on request at step {loop.state.step} of {total}; the state is saved") from None
+    finally:
+        history.close()
+
+
+def finish(
+    run: RunFile,
+    local: LocalModel,
+    prepared: Prepared,
+    tuned: Tuned,
+    loop: Loop,
+    resolved: Resolved,
+    forms: tuple[OutputFormat, ...],
+    workspace: Workspace,
+    reporter: Reporter,
+) -> FinalLine:
+    """Write the artifacts of the last step, or of the best one when early stopping was asked for."""
+    state, judgement = loop.state, loop.state.judgement
+    steps, loss = state.step, judgement.loss
+    best = loop.checkpoints.best() if run.training.early_stopping is not None else None
+    if best is not None:
+        tuned.optimizer.load(best.tensors)
+        steps, loss = best.step, judgement.best
+        reporter.say(f"The weights of step {steps} are exported: they have the lowest validation loss")
+    origin = Origin(run, local, prepared.status, tuned.precision.value, steps, loss, judgement.first)
+    peak = memory.quantity(memory.peak_bytes(tuned.device))
+    make_folder(workspace.artifacts)
+    tokenizer = load_tokenizer(local)
+    written = export(tuned.model.eval(), tokenizer, tuned.lora, origin, forms, workspace.artifacts)
+    artifacts = [artifact(form, folder, workspace.uri_of(folder)) for form, folder in written.items()]
+    for item in artifacts:
+        reporter.say(f"{item.type} written: {item.uri}")
+    return FinalLine(
+        exit_code=Exit.DONE,
+        reason=REASONS[Exit.DONE],
+        message=_summary(loop, steps, loss),
+        progress=loop.narrator.progress,
+        resolved=resolved.model_copy(update={"memory_peak": peak}),
+        artifacts=artifacts,
+        lineage=origin.lineage,
+    )
+
+
+def _summary(loop: Loop, exported: int, loss: float | None) -> str:
+    state, total = loop.state, loop.plan.total_steps
+    text = f"{state.step} steps, {state.tokens} tokens"
+    if state.step < total:
+        text = f"stopped early at step {state.step} of {total}: the validation loss no longer fell; " + text
+    if loss is not None and state.judgement.first is not None and math.isfinite(loss):
+        text += f"; validation loss {state.judgement.first:.4f} before, {loss:.4f} at step {exported}"
+    if state.guard.skipped:
+        text += f"; {state.guard.skipped} steps left out (not finite)"
+    return text
+

@@ -66,8 +66,8 @@ verify: generate lint types contracts  ## Generated files are up to date; style,
 	@new=$$(git ls-files --others --exclude-standard -- $(GENERATED)); test -z "$$new" || { echo "not committed: $$new"; exit 1; }
 
 chart: generate  ## Package the Helm chart into dist/
-	helm lint --strict charts/kubetune
-	helm package charts/kubetune --destination dist
+	mkdir -p dist
+	$(PY) -c 'import helm_python; print(helm_python.package("charts/kubetune", destination="dist"))'
 
 images:  ## Build the operator's and the trainer's image with docker, podman or buildah
 	$(BUILDER) build -t $(IMAGES)/operator -f images/operator.Dockerfile .

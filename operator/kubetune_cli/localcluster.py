@@ -90,7 +90,7 @@ def _served(cluster: Cluster, kind: str) -> bool:
     try:
         cluster.request("GET", cluster.path(kind), query={"limit": "1"})
     except ApiError as error:
-        if error.status in (404, 503):
+        if error.status in (404, 429, 503):  # 429: the storage of a new definition is being initialised
             return False
         raise
     return True

@@ -76,8 +76,9 @@ def as_trainer_error(error: BaseException) -> TrainerError:
     """Return `error` as the TrainerError it amounts to: full disks and unwritable places are told from bugs."""
     if isinstance(error, TrainerError):
         return error
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        place = f" while writing {error.filename}" if error.filename else ""
+    if _is_full(error):
+        name = getattr(error, "filename", None)
+        place = f" while writing {name}" if name else ""
         return DiskFull(f"the workspace is full{place}; give spec.workspace.size more, or keep fewer checkpoints")
     if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
         return BadSpec(
@@ -85,7 +86,14 @@ def as_trainer_error(error: BaseException) -> TrainerError:
             "that let the pod's user write",
             reason="OutputNotWritable",
         )
-    if isinstance(error, MemoryError):
-        return TrainerError("out of memory; give resources.memory more", reason="OutOfMemory")
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # the second is torch's
+        return TrainerError("out of memory; give spec.resources.memory more, or lower sequenceLength", reason="OutOfMemory")
     text = str(error).strip().splitlines()
     return TrainerError(f"{type(error).__name__}: {text[0] if text else 'no message'} (the log has the traceback)")
+
+
+def _is_full(error: BaseException) -> bool:
+    """Tell a full disk, also where a library written in Rust reports it as text."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return True
+    return type(error).__name__ == "SafetensorError" and "No space left on device" in str(error)

@@ -232,7 +232,7 @@ def require_chat_template(tokenizer: Any, uri: str) -> None:
         )
 
 
-def load_causal_lm(model: LocalModel, *, dtype: Any, attention: str = "sdpa", trust_remote_code: bool = False) -> Any:
+def load_causal_lm(model: LocalModel, *, dtype: Any, trust_remote_code: bool = False) -> Any:
     """Return the causal language model in `dtype` (a torch.dtype), on the CPU, in evaluation mode.
 
     Raises:
@@ -244,7 +244,6 @@ def load_causal_lm(model: LocalModel, *, dtype: Any, attention: str = "sdpa", tr
         loaded, info = AutoModelForCausalLM.from_pretrained(
             model.folder,
             dtype=dtype,
-            attn_implementation=attention,
             output_loading_info=True,
             trust_remote_code=trust_remote_code,
         )

@@ -27,14 +27,14 @@ SIZES: dict[str, Any] = {
     "head_dim": 8,
     "max_position_embeddings": 256,
 }
-_WORDS = ["red", "green", "blue", "one", "two", "three", "four", "five", "six", "seven", "stone", "river", "cloud", "glass", "paper", "apple"]
+_WORDS = ("red", "green", "blue", "one", "two", "three", "four", "five", "six", "seven", "stone", "river", "cloud")
 
 
 def questions(count: int, start: int = 0) -> list[dict[str, str]]:
     """Return Instruction rows that a tiny model can learn: the answer follows from the question."""
     rows = []
     for index in range(start, start + count):
-        first, second = _WORDS[index % 16], _WORDS[(index * 7 + 3) % 16]
+        first, second = _WORDS[index % 13], _WORDS[(index * 7 + 3) % 13]
         rows.append({"instruction": f"say {first} and {second} number {index}", "output": f"{first} {second} " * 2})
     return rows
 
@@ -54,8 +54,9 @@ def tokenizer(template: str | None = TEMPLATE) -> Any:
     raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     raw.decoder = decoders.ByteLevel()
     special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
     trainer = trainers.BpeTrainer(
-        vocab_size=330, special_tokens=special, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
+        vocab_size=330, special_tokens=special, initial_alphabet=alphabet, show_progress=False
     )
     raw.train_from_iterator([f"{row['instruction']} {row['output']}" for row in questions(40)], trainer)
     made = PreTrainedTokenizerFast(tokenizer_object=raw, eos_token="<|im_end|>", pad_token="<|endoftext|>")

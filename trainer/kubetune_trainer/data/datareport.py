@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,7 @@ def shown(tokenizer: Any, split: Split, index: int) -> str:
     ids, mask = split.example(index)
     edges = [0, *(np.flatnonzero(np.diff(mask.astype(np.int8))) + 1).tolist(), len(ids)]
     text = ""
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in pairwise(edges):
         part = tokenizer.decode(ids[start:end].tolist())
         text += f"«{part}»" if mask[start] else part
     return text

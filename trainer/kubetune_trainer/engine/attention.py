@@ -73,7 +73,7 @@ def packed_attention(
     is_causal: bool | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
-    """Attend within segments: query [1, heads, T, width], key and value [1, kv heads, T, width] -> [1, T, heads, width].
+    """Attend within segments: [1, heads, T, width] (keys and values: kv heads) becomes [1, T, heads, width].
 
     Raises:
         UnsupportedAttention: the model needs more than causal, optionally windowed attention, or passed no segments.
@@ -85,8 +85,8 @@ def packed_attention(
     window = window if window is not None and segments.longest > window else None
     if query.is_cuda:
         return _varlen(query, key, value, segments, scale, window, dropout), None
-    rows = [tensor[0].transpose(0, 1) for tensor in (query, key, value)]
-    return _grouped(*rows, segments, scale, window, dropout).unsqueeze(0), None
+    q, k, v = (tensor[0].transpose(0, 1) for tensor in (query, key, value))
+    return _grouped(q, k, v, segments, scale, window, dropout).unsqueeze(0), None
 
 
 def _check(
@@ -117,13 +117,11 @@ def _varlen(
 
     if dropout:
         raise UnsupportedAttention("variable-length attention has no dropout; set attention_dropout to 0")
-    rows = [tensor[0].transpose(0, 1) for tensor in (query, key, value)]
-    bounds = segments.boundaries
+    q, k, v = (tensor[0].transpose(0, 1) for tensor in (query, key, value))
+    bounds, longest = segments.boundaries, segments.longest
     size = (-1, 0) if window is None else (window - 1, 0)
-    longest, grouped = segments.longest, query.shape[1] != key.shape[1]
-    out = varlen_attn(
-        *rows, bounds, bounds, longest, longest, scale=scale, window_size=size, enable_gqa=grouped
-    )
+    grouped = query.shape[1] != key.shape[1]
+    out = varlen_attn(q, k, v, bounds, bounds, longest, longest, scale=scale, window_size=size, enable_gqa=grouped)
     assert isinstance(out, Tensor)
     return out.unsqueeze(0)
 
@@ -136,10 +134,7 @@ def _grouped(
     for group in segments.groups:
         q, k, v = (_gather(tensor, group) for tensor in (query, key, value))
         dense = q.dtype == torch.bfloat16 and group.length <= _DENSE_LIMIT and not dropout
-        if dense:
-            out = _DenseAttention.apply(q, k, v, scale, window)
-        else:
-            out = _fused(q, k, v, scale, window, dropout)
+        out = _dense(q, k, v, scale, window) if dense else _fused(q, k, v, scale, window, dropout)
         flat = out.reshape(group.count * group.length, *out.shape[2:])
         parts.append(flat if group.kept is None else flat[group.kept])
         places.append(group.rows if group.kept is None else group.rows[group.kept])
@@ -175,6 +170,13 @@ def _fused(q: Tensor, k: Tensor, v: Tensor, scale: float, window: int | None, dr
     return out.transpose(1, 2)
 
 
+def _dense(q: Tensor, k: Tensor, v: Tensor, scale: float, window: int | None) -> Tensor:
+    """Attend with whole score matrices; tensors are [count, length, heads, width]."""
+    out = _DenseAttention.apply(q, k, v, scale, window)  # type: ignore[no-untyped-call]
+    assert isinstance(out, Tensor)
+    return out
+
+
 def hidden(length: int, window: int | None, device: torch.device | None = None) -> Tensor:
     """Return the key positions that a query must not see, bool [length, length]: the future, and beyond the window."""
     steps = torch.arange(length, device=device)
@@ -205,7 +207,7 @@ class _DenseAttention(torch.autograd.Function):
         return _unstack(out, query.shape, shared)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         q, k, v, probabilities = ctx.saved_tensors
         (count, length, heads, width), (_, _, shared, _) = ctx.shapes
         g = grad.reshape(count, length, shared, heads // shared, width).permute(0, 2, 3, 1, 4)

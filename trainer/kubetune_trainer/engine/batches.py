@@ -87,13 +87,15 @@ class Order:
         """Return the examples of step `number`, counted from 0 over all epochs."""
         epoch, index = divmod(number, self.steps_per_epoch)
         permutation = np.random.default_rng([self.seed, epoch]).permutation(len(self.lengths))
-        return permutation[self._step_of(permutation) == index]
+        chosen: Ints = permutation[self._step_of(permutation) == index]
+        return chosen
 
     def _step_of(self, permutation: Ints) -> Ints:
         """Return the step in its epoch of each place in the permutation."""
         weights = self.lengths[permutation] if self.by_tokens else np.ones(len(permutation), dtype=np.int64)
         middle = np.cumsum(weights) - weights / 2
-        return (middle * self.steps_per_epoch / weights.sum()).astype(np.int64)
+        steps: Ints = (middle * self.steps_per_epoch / weights.sum()).astype(np.int64)
+        return steps
 
 
 def plan_order(lengths: Ints, seed: int, batch_tokens: int | None, batch_size: int | None) -> Order:

@@ -55,9 +55,7 @@ def work_out(
     return Budget(min(tokens, training.global_batch_tokens or tokens), checkpointing)
 
 
-def rehearse(
-    backward: Callable[[MicroBatch], None], examples: Examples, tokens: int, device: torch.device
-) -> int:
+def rehearse(backward: Callable[[MicroBatch], None], examples: Examples, tokens: int, device: torch.device) -> int:
     """Return the micro-batch that the device really holds: the fullest row is tried, and halved while it does not fit.
 
     Raises:

@@ -30,7 +30,7 @@ class Saved:
 
 
 class Checkpoints:
-    """The checkpoints of one run; those of other settings or other data in the same folder are left alone or replaced."""
+    """The checkpoints of one run; those of other settings or data in the same folder are left alone or replaced."""
 
     def __init__(self, folder: Path, fingerprint: str, keep: int) -> None:
         self._folder, self._fingerprint, self._keep = folder, fingerprint, keep

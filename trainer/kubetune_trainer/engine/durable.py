@@ -89,6 +89,7 @@ def _seal(folder: Path) -> None:
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
     for path in folder.rglob("*"):
         if path.is_file():
+            path.chmod(0o644)  # safetensors writes for the owner alone; later stages may run as another user
             with path.open("rb") as file:
                 os.fsync(file.fileno())
     sync_folder(folder)

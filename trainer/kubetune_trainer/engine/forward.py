@@ -13,7 +13,7 @@ from .batches import MicroBatch
 from .loss import tiled_cross_entropy
 from .segments import Segments
 
-#: Of the exactness check at the start, in the dtype of the model: packed against alone, as a share of the largest value.
+#: Of the exactness check at the start, by dtype: packed against alone, as a share of the largest value.
 _TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 0.08, torch.float16: 0.02}
 
 
@@ -53,6 +53,17 @@ def _plain_head(model: Any) -> nn.Linear | None:
         logits = model(input_ids=ids, use_cache=False).logits
         hidden = model.base_model(input_ids=ids, use_cache=False).last_hidden_state
         return head if torch.allclose(F.linear(hidden, head.weight), logits) else None
+
+
+def pack(model: Any) -> bool:
+    """Make a model attend within the segments of packed rows; returns whether it can, and leaves it alone if not."""
+    attention.register()
+    before = model.config._attn_implementation
+    model.set_attn_implementation(attention.NAME)
+    if packing_is_exact(model):
+        return True
+    model.set_attn_implementation(before)
+    return False
 
 
 def packing_is_exact(model: Any) -> bool:

@@ -133,7 +133,8 @@ class Loop:
         """Do one optimiser step."""
         state, plan = self.state, self.plan
         members = plan.order.step(state.step)
-        batches = [micro_batch(self.examples, row, plan.device) for row in rows(plan.order.lengths, members, plan.budget)]
+        spread = rows(plan.order.lengths, members, plan.budget)
+        batches = [micro_batch(self.examples, row, plan.device) for row in spread]
         share = schedule.factor(plan.training.schedule, state.step, plan.total_steps)
         loss, norm = self._accumulate(batches)
         tokens = sum(batch.segments.total for batch in batches)
@@ -155,7 +156,7 @@ class Loop:
                 self.stop.check()
                 if batch.supervised:
                     loss = self.forward.loss(batch) / supervised
-                    loss.backward()
+                    loss.backward()  # type: ignore[no-untyped-call]
                     total += loss.detach()
                 self.watchdog.beat()
         except StopRequested:
@@ -185,7 +186,7 @@ class Loop:
                 "spec.training.learningRate, raise warmupFraction, or set precision: FP32"
             )
         self._restore(saved)
-        self.reporter.say(f"step {state.step}: back to the weights of step {saved.step}; the data in between is skipped")
+        self.reporter.say(f"step {state.step}: back to the weights of step {saved.step}; the data since is left out")
         return False
 
     def _evaluate_when_due(self) -> None:

@@ -6,7 +6,7 @@ The forward pass and the files are PEFT's: what is saved here loads with `peft.P
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,8 +54,8 @@ def plan_lora(model: nn.Module, spec: LoraSpec) -> LoraPlan:
     kinds = {_is_transposed(model.get_submodule(name)) for name in targets}
     if len(kinds) != 1:
         raise BadSpec(
-            "spec.method.lora.targetModules: the model has no linear layers that an adapter fits on, or mixes two kinds "
-            "of them; name layers of one kind, or use tuning: Full"
+            "spec.method.lora.targetModules: the model has no linear layers that an adapter fits on, or two kinds of "
+            "them; name layers of one kind, or use tuning: Full"
         )
     root = math.sqrt(spec.rank) if spec.use_rslora else spec.rank
     dropout, scale = float(spec.dropout), spec.alpha / root
@@ -112,8 +112,8 @@ class LoraLinear(nn.Module):
         if self.dropout and self.training:
             low = F.linear(F.dropout(x, self.dropout), self.lora_A.to(x.dtype))
             return F.linear(x, self.weight, bias) + F.linear(low, self.lora_B.to(x.dtype)) * self.scale
-        out: Tensor = _LoraProduct.apply(x, self.weight, bias, self.lora_A, self.lora_B, self.scale)
-        return out
+        product: Callable[..., Tensor] = _LoraProduct.apply
+        return product(x, self.weight, bias, self.lora_A, self.lora_B, self.scale)
 
     @torch.no_grad()
     def merge(self) -> None:
@@ -137,7 +137,7 @@ class _LoraProduct(torch.autograd.Function):
         return out.view(*x.shape[:-1], -1)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         rows, weight, low, down, up = ctx.saved_tensors
         g = grad.reshape(-1, grad.shape[-1])
         g_low = torch.mm(g, up)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, nn
@@ -32,7 +32,7 @@ class Optimizer:
             master.requires_grad_(True)
             self._masters[name] = master
             self._copies.append((parameter, master))
-            parameter.register_post_accumulate_grad_hook(_sum_into(master))
+            parameter.register_post_accumulate_grad_hook(_sum_into(master))  # type: ignore[no-untyped-call]
         self.peak = float(training.learning_rate)
         self._clip = float(training.max_grad_norm)
         decay = [tensor for tensor in self._masters.values() if tensor.ndim >= 2]
@@ -97,7 +97,7 @@ class Optimizer:
             weight.copy_(master)
 
 
-def _sum_into(master: Tensor):  # type: ignore[no-untyped-def]
+def _sum_into(master: Tensor) -> Callable[[Tensor], None]:
     def hook(parameter: Tensor) -> None:
         gradient = parameter.grad
         assert gradient is not None

@@ -36,7 +36,7 @@ class StopFlag:
 
 @contextmanager
 def on_sigterm() -> Iterator[StopFlag]:
-    """Yield a flag that SIGTERM and SIGINT set; a second one has no further effect, the grace period ends the process."""
+    """Yield a flag that SIGTERM and SIGINT set; a second one changes nothing, the grace period ends the process."""
     flag = StopFlag()
     if threading.current_thread() is not threading.main_thread():
         yield flag

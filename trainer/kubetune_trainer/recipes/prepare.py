@@ -60,7 +60,7 @@ def run(run: RunFile, workspace: Workspace, reporter: Reporter) -> FinalLine:
         ModelUnavailable: the model cannot be had.
         DiskFull: the workspace is too small.
     """
-    assert run.model is not None and run.dataset is not None, "the plan gives both to this stage"
+    assert run.dataset is not None, "the plan gives it to this stage"
     inputs = fetch(run, workspace, reporter)
     tokenizer = load_tokenizer(inputs.model)
     prepared = find_prepared(workspace.data, inputs.key)
@@ -74,7 +74,8 @@ def run(run: RunFile, workspace: Workspace, reporter: Reporter) -> FinalLine:
 
 def fetch(run: RunFile, workspace: Workspace, reporter: Reporter) -> Inputs:
     """Fetch model and data, cheapest checks first."""
-    assert run.model is not None and run.dataset is not None
+    assert run.model is not None, "the plan gives both to this stage"
+    assert run.dataset is not None
     room = workspace.room(run.workspace_bytes)
     data = run.dataset
     revisions: list[str] = []
@@ -273,7 +274,7 @@ def _publish(
 
 
 def _drops(data: DatasetSpec, name: str) -> bool:
-    return data.checks.model_dump(by_alias=True)[name] == CheckAction.DROP
+    return bool(data.checks.model_dump(by_alias=True)[name] == CheckAction.DROP)
 
 
 def _usable(path: Path, data: DatasetSpec) -> Iterator[Example]:

@@ -20,10 +20,10 @@ from kubetune_api.training import Precision
 from ..artifacts.export import artifact, export
 from ..artifacts.lineage import Origin
 from ..data.prepared import Prepared, open_prepared
-from ..engine import attention, budget, memory, precision
+from ..engine import budget, memory, precision
 from ..engine.batches import MicroBatch, plan_order, rows
 from ..engine.checkpoint import Checkpoints
-from ..engine.forward import Forward, packing_is_exact
+from ..engine.forward import Forward, pack
 from ..engine.lock import only_writer
 from ..engine.loop import Loop, Plan
 from ..engine.lora import LoraPlan, attach, plan_lora
@@ -93,7 +93,7 @@ def run(run: RunFile, workspace: Workspace, reporter: Reporter) -> FinalLine:
 def _checked(run: RunFile) -> tuple[OutputFormat, ...]:
     """Return the forms to write, after refusing what cannot be done: nothing is silently ignored."""
     method, output = run.method, run.output
-    wanted = {
+    wanted: dict[str, tuple[Any, tuple[Any, ...]]] = {
         "method.objective": (method.objective, (Objective.SFT,)),
         "method.tuning": (method.tuning, (Tuning.LORA, Tuning.FULL)),
         "training.optimizer": (run.training.optimizer, (OptimizerName.ADAMW,)),
@@ -117,13 +117,10 @@ def load(run: RunFile, local: LocalModel, prepared: Prepared, reporter: Reporter
     """Return the model in memory, with adapters when the tuning has them, and its optimiser."""
     device = precision.device_of(run.compute.accelerators)
     chosen = precision.resolve(run.training.precision, device)
-    attention.register()
-    name = attention.NAME if run.training.packing else "sdpa"
-    model = load_causal_lm(local, dtype=precision.torch_dtype(chosen), attention=name).to(device)
-    packed = run.training.packing and packing_is_exact(model)
+    model = load_causal_lm(local, dtype=precision.torch_dtype(chosen)).to(device)
+    packed = run.training.packing and pack(model)
     if run.training.packing and not packed:
-        reporter.say(f"{type(model).__name__} mixes the examples of a packed row: each one gets a row of its own")
-        model.set_attn_implementation("sdpa" if model._supports_sdpa else "eager")
+        reporter.say(f"{type(model).__name__} would mix the examples of a packed row: each gets a row of its own")
     lora = None
     if run.method.tuning in ADAPTER_TUNINGS:
         lora = plan_lora(model, run.method.lora or LoraSpec())
@@ -264,4 +261,3 @@ def _summary(loop: Loop, exported: int, loss: float | None) -> str:
     if state.guard.skipped:
         text += f"; {state.guard.skipped} steps left out (not finite)"
     return text
-

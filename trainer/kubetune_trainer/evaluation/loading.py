@@ -11,7 +11,6 @@ import torch
 
 from kubetune_api.model import ModelSource
 from kubetune_api.run import RunCandidate, RunFile
-from kubetune_api.training import Precision
 
 from ..models import LocalModel, load_causal_lm, load_tokenizer, resolve_model
 from ..sources import fetch_model
@@ -98,21 +97,3 @@ class Loader:
 def device_of(run: RunFile) -> torch.device:
     """Return the device to evaluate on: the accelerator when the pod was given one."""
     return torch.device("cuda" if run.compute.accelerators and torch.cuda.is_available() else "cpu")
-
-
-def dtype_of(precision: Precision, device: torch.device) -> torch.dtype:
-    """Return the dtype of weights and activations; Auto is bfloat16 where the hardware multiplies it faster."""
-    if precision is Precision.FP32:
-        return torch.float32
-    if precision is Precision.BF16:
-        return torch.bfloat16
-    if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
-    return torch.bfloat16 if cpu_multiplies_bfloat16() else torch.float32
-
-
-def cpu_multiplies_bfloat16() -> bool:
-    """Return whether the CPU has AMX tiles or AVX512-BF16; elsewhere bfloat16 is emulated, slower than fp32."""
-    return any(
-        getattr(torch.cpu, name, lambda: False)() for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
-    )

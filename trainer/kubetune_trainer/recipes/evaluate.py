@@ -14,15 +14,17 @@ from kubetune_api.report import TERMINATION_LIMIT, FinalLine
 from kubetune_api.run import EvaluationRun, RunFile, digest_of
 
 from ..data.formats import Example
-from ..errors import BadSpec
-from ..evalreport.write import ReportContext, write_report
-from ..evaluation.loading import Candidate, Loader, device_of, dtype_of, find_candidates, loading_order
+from ..engine import precision
+from ..engine.stop import StopFlag, StopRequested, on_sigterm
+from ..errors import BadSpec, Checkpointed
+from ..evalreport.context import ReportContext
+from ..evalreport.write import write_report
+from ..evaluation.loading import Candidate, Loader, device_of, find_candidates, loading_order
 from ..evaluation.outcome import Outcome, gate_challenger, judge
 from ..evaluation.predict import Budget, Work, predict
 from ..evaluation.progress import EvalProgress
 from ..evaluation.prompts import Prompter
 from ..evaluation.rows import solved_examples, task_rows
-from ..evaluation.stop import StopRequest
 from ..evaluation.store import TaskResult, TaskStore
 from ..evaluation.summary import summary_text
 from ..paths import Workspace
@@ -45,22 +47,24 @@ def run(run_file: RunFile, workspace: Workspace, reporter: Reporter) -> FinalLin
     """
     evaluation = checked(run_file)
     folder = workspace.reports / evaluation.report
-    with StopRequest() as stop:
-        seed = evaluation.comparison.seed
-        rows = {task.name: task_rows(task, seed, workspace.downloads) for task in evaluation.tasks}
-        stop.check()
-        candidates = find_candidates(evaluation.candidates, workspace.models)
-        session = Session(run_file, evaluation, workspace, folder, rows)
-        results = session.predict_all(candidates, reporter, stop)
+    try:
+        with on_sigterm() as stop:
+            seed = evaluation.comparison.seed
+            rows = {task.name: task_rows(task, seed, workspace.downloads) for task in evaluation.tasks}
+            stop.check()
+            candidates = find_candidates(evaluation.candidates, workspace.models)
+            session = Session(run_file, evaluation, workspace, folder, rows)
+            results = session.predict_all(candidates, reporter, stop)
+    except StopRequested as request:
+        raise Checkpointed("stopped on request; every finished row is kept, start again to go on") from request
     outcome = judge(
         evaluation,
         rows,
         {key: result.predictions for key, result in results.items()},
         same_tokenizer=len({candidate.tokenizer_digest for candidate in candidates}) == 1,
     )
-    context = ReportContext(
-        run_file, candidates, results, str(session.dtype).removeprefix("torch."), session.device.type
-    )
+    dtype = str(session.dtype).removeprefix("torch.")
+    context = ReportContext(run_file, candidates, results, session.prompts, dtype, session.device.type)
     page = write_report(folder, outcome, context)
     uri = workspace.uri_of(page)
     reporter.say(summary_text(outcome, [c.name for c in evaluation.candidates], uri))
@@ -102,10 +106,12 @@ class Session:
     rows: Rows
 
     def __post_init__(self) -> None:
+        self.prompts: dict[tuple[str, str], str] = {}
+        """prompts: the first one of each (candidate, task), for people."""
         self.device = device_of(self.run_file)
-        self.dtype = dtype_of(self.run_file.training.precision, self.device)
+        self.dtype = precision.torch_dtype(precision.resolve(self.run_file.training.precision, self.device))
 
-    def predict_all(self, candidates: Sequence[Candidate], reporter: Reporter, stop: StopRequest) -> Results:
+    def predict_all(self, candidates: Sequence[Candidate], reporter: Reporter, stop: StopFlag) -> Results:
         """Return the results of every (candidate, task); those already complete are read, not made again."""
         counts = [(task, len(self.rows[task.name])) for task in self.evaluation.tasks]
         progress = EvalProgress(reporter, counts, len(candidates))
@@ -124,10 +130,11 @@ class Session:
         loader: Loader,
         progress: EvalProgress,
         reporter: Reporter,
-        stop: StopRequest,
+        stop: StopFlag,
     ) -> TaskResult:
         rows = self.rows[task.name]
         prompter = self._prompter(candidate, task)
+        self.prompts[candidate.name, task.name] = candidate.tokenizer.decode(prompter.prompt(rows[0]))
         store = TaskStore(self.folder, task.name, candidate.name, self._fingerprint(candidate, task, prompter))
         kept = store.finished()
         if kept is not None:

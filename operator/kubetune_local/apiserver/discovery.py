@@ -77,8 +77,8 @@ def priority(version: str) -> tuple[int, int, int, str]:
 
 def _document(registry: Registry, path: str, aggregated: bool) -> Obj | None:
     tree = served(registry)
-    core = {group: versions for group, versions in tree.items() if not group}
-    named = {group: versions for group, versions in tree.items() if group}
+    core: Tree = {group: versions for group, versions in tree.items() if not group}
+    named: Tree = {group: versions for group, versions in tree.items() if group}
     match path.split("/")[1:]:
         case []:
             return {"paths": _paths(tree)}

@@ -106,14 +106,19 @@ class LoraLinear(nn.Module):
         weight: Tensor = self.base_layer.weight
         return weight.t() if self.transposed else weight
 
+    @property
+    def bias(self) -> Tensor | None:
+        """The frozen bias."""
+        bias: Tensor | None = self.base_layer.bias
+        return bias
+
     def forward(self, x: Tensor) -> Tensor:
         """Return the layer's output for x [..., in]."""
-        bias = self.base_layer.bias
         if self.dropout and self.training:
             low = F.linear(F.dropout(x, self.dropout), self.lora_A.to(x.dtype))
-            return F.linear(x, self.weight, bias) + F.linear(low, self.lora_B.to(x.dtype)) * self.scale
+            return F.linear(x, self.weight, self.bias) + F.linear(low, self.lora_B.to(x.dtype)) * self.scale
         product: Callable[..., Tensor] = _LoraProduct.apply
-        return product(x, self.weight, bias, self.lora_A, self.lora_B, self.scale)
+        return product(x, self.weight, self.bias, self.lora_A, self.lora_B, self.scale)
 
     @torch.no_grad()
     def merge(self) -> None:

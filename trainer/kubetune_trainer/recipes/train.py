@@ -106,8 +106,9 @@ def _checked(run: RunFile) -> tuple[OutputFormat, ...]:
     wanted |= {f"output.formats[{index}]": (form, _WRITTEN) for index, form in enumerate(forms)}
     for path, (value, accepted) in wanted.items():
         if value not in accepted:
-            known = " or ".join(str(one) for one in accepted if one is not None) or "nothing"
-            raise BadSpec(f"spec.{path}: {value} is not supported yet; use {known}", reason="NotSupportedYet")
+            known = " or ".join(str(one) for one in accepted if one is not None)
+            remedy = f"use {known}" if known else "leave it out"
+            raise BadSpec(f"spec.{path}: {value} is not supported yet; {remedy}", reason="NotSupportedYet")
     if OutputFormat.ADAPTER in forms and not adapter:
         raise BadSpec(f"spec.output.formats: tuning {method.tuning} makes no adapter; write Merged")
     return forms

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+
 from kubetune_trainer.engine.batches import MicroBatch, micro_batch
 
 

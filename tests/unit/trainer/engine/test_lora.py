@@ -9,12 +9,13 @@ from typing import Any
 import peft
 import pytest
 import torch
+from safetensors.torch import load_file
+
 from kubetune_api.method import LoraSpec
 from kubetune_trainer.artifacts.adapter import write_adapter
 from kubetune_trainer.engine.lora import LoraPlan, adapted, attach, merge, plan_lora
 from kubetune_trainer.errors import BadSpec
 from kubetune_trainer.models import LocalModel
-from safetensors.torch import load_file
 from unit.trainer import tiny
 
 IDS = torch.arange(3, 33).unsqueeze(0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
+
 from kubetune_trainer.engine.loss import tiled_cross_entropy
 
 

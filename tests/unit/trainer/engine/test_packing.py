@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from transformers import AutoModelForCausalLM, FalconMambaConfig, Gemma2Config, MistralConfig, Qwen2Config
+
 from kubetune_trainer.engine import attention
 from kubetune_trainer.engine.forward import Forward, pack
 from kubetune_trainer.engine.segments import Segments
-from transformers import AutoModelForCausalLM, FalconMambaConfig, Gemma2Config, MistralConfig, Qwen2Config
 from unit.trainer import tiny
 from unit.trainer.engine.rows import Listed
 
@@ -59,7 +60,9 @@ def test_a_packed_row_has_the_loss_and_gradients_of_its_examples(name: str) -> N
     expected.backward()
     torch.testing.assert_close(loss, expected, rtol=1e-5, atol=1e-4)
     for (label, ours), theirs in zip(packed.named_parameters(), plain.parameters(), strict=True):
-        torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-4, atol=1e-5 * float(theirs.grad.abs().max()), msg=label)
+        torch.testing.assert_close(
+            ours.grad, theirs.grad, rtol=1e-4, atol=1e-5 * float(theirs.grad.abs().max()), msg=label
+        )
 
 
 def test_the_order_of_examples_in_a_row_does_not_matter() -> None:

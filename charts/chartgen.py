@@ -159,7 +159,7 @@ def crd_template(kind: type[KubeObject]) -> str:
         raise ValueError(f"the CRD of {kind.__name__} has '{{{{' in a description; Helm would evaluate it")
     head, metadata, rest = text.partition("metadata:\n")
     keep = (
-        "  labels:\n    {{- include \"kubetune.labels\" . | nindent 4 }}\n"
+        '  labels:\n    {{- include "kubetune.labels" . | nindent 4 }}\n'
         "  {{- if .Values.crds.keep }}\n  annotations:\n    helm.sh/resource-policy: keep\n  {{- end }}\n"
     )
     return f"{_HEADER}{{{{- if .Values.crds.enabled }}}}\n{head}{metadata}{keep}{rest}{{{{- end }}}}\n"

@@ -53,6 +53,9 @@ _BOUNDS = (
     ("maxProperties", "at most {} entries"),
 )
 
+#: Names of fields that are no words: how they stand at the start of a sentence.
+_ACRONYMS = {"uri": "URI", "cpu": "CPU", "pii": "PII", "lora": "LoRA", "mlflow": "MLflow", "lmEval": "LmEval"}
+
 
 def api_page() -> str:
     """Return the reference of both kinds, a section for every object in them."""
@@ -142,6 +145,9 @@ def _default(schema: Schema) -> str:
 def _limits(schema: Schema) -> str:
     """Return the bounds that a user may run into, in brackets; lengths of short texts go without saying."""
     said = [words.format(schema[key]) for key, words in _BOUNDS if key in schema and not key.endswith("Length")]
+    said = [
+        re.sub(r" 1 (item|entr)(s|ies)", lambda m: f" 1 {m[1]}{'y' if m[1] == 'entr' else ''}", words) for words in said
+    ]
     return f" ({', '.join(said)})" if said else ""
 
 
@@ -156,6 +162,8 @@ def _without_name(text: str, name: str) -> str:
 def _sentence(text: str) -> str:
     """Return a text that starts with a capital letter, unless it starts with the name of a field."""
     first = text.split(" ", 1)[0]
+    if first in _ACRONYMS:
+        return f"{_ACRONYMS[first]}{text.removeprefix(first)}"
     return text[:1].upper() + text[1:] if first.rstrip(":,").islower() else text
 
 

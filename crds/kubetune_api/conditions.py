@@ -20,13 +20,13 @@ class Condition(ApiModel):
     type: Annotated[str, StringConstraints(max_length=64)]
     """type of the condition."""
     status: Literal["True", "False", "Unknown"]
-    """status: True, False or Unknown."""
+    """status of the condition: True, False or Unknown."""
     reason: Reason
-    """reason in CamelCase."""
+    """reason for the status, a word in CamelCase for programs."""
     message: Message = ""
     """message for people: what happens, and what to do."""
     last_transition_time: Timestamp
-    """lastTransitionTime of the status."""
+    """lastTransitionTime: when the status last changed."""
     observed_generation: int | None = None
     """observedGeneration of the object when this was seen."""
 
@@ -48,25 +48,25 @@ class Attempt(ApiModel):
     """One pod's try at a stage."""
 
     number: int
-    """number from 1."""
+    """number of the attempt, from 1."""
     stage: Annotated[str, StringConstraints(max_length=32)]
-    """stage: prepare, train or evaluate."""
+    """stage of the run: prepare, train or evaluate."""
     pod: Text | None = None
-    """pod that ran."""
+    """pod that ran the stage."""
     started: Timestamp | None = None
-    """started at."""
+    """started: when the pod began to run."""
     ended: Timestamp | None = None
-    """ended at."""
+    """ended: when the pod stopped running."""
     node: Text | None = None
     """node it ran on."""
     exit_code: int | None = None
     """exitCode of the trainer."""
     reason: Reason | None = None
-    """reason it ended."""
+    """reason why it ended, a word in CamelCase."""
     message: Message | None = None
-    """message it left."""
+    """message that it left: what is wrong, where, and what to do."""
     last_step: int | None = None
-    """lastStep reached."""
+    """lastStep that training reached."""
 
 
 Attempts = Annotated[list[Attempt], Field(max_length=10)]
@@ -76,10 +76,10 @@ class Artifact(ApiModel):
     """A thing that the run made."""
 
     type: Text
-    """type: Adapter, Merged, Report, ..."""
+    """type of the artifact: Adapter, Merged or Report."""
     uri: UriText
-    """uri where it lies."""
+    """uri of the folder or file."""
     digest: Digest
-    """digest over its files (sha256)."""
+    """digest over all its files, sha256:<hex>."""
     size_bytes: int
     """sizeBytes of all its files."""

@@ -40,6 +40,8 @@ def structural(schema: Schema, definitions: dict[str, Schema]) -> Schema:
         return structural(_without_null(node), definitions)
     extra = node.get("additionalProperties")
     out = {key: value for key, value in node.items() if key not in _DROPPED}
+    if "description" in out:
+        out["description"] = " ".join(out["description"].split())
     if out.get("default", ...) is None:
         del out["default"]
     if out.get("type") == "number":

@@ -59,11 +59,11 @@ class DataChecks(ApiModel):
     leakage: CheckAction = CheckAction.FAIL
     """leakage finds held-out examples among the training examples."""
     pii: PiiAction = PiiAction.WARN
-    """pii finds personal data and secrets: e-mail, phone, cards, IBAN, keys."""
+    """pii finds personal data and secrets: e-mail addresses, phone and card numbers, IBANs, keys."""
     toxicity: CheckAction = CheckAction.OFF
     """toxicity finds hateful or abusive text by a local word list or classifier."""
     max_bad_fraction: DecimalText = "0.01"
-    """maxBadFraction of rows that may be quarantined before schema: Fail stops the job."""
+    """maxBadFraction of the rows that may be bad before `schema: Fail` stops the job."""
 
 
 class ValidationSplit(ApiModel):
@@ -78,54 +78,56 @@ class ValidationSplit(ApiModel):
     )
 
     fraction: DecimalText | None = None
-    """fraction of the training examples held back for validation, split by group and seed; 0.05 when neither
-    fraction nor sources is given."""
+    """fraction of the training examples that is held back for validation, such as 0.05 (which it is when neither
+    fraction nor sources is given). Groups (columns.group) stay whole."""
     sources: Sources | None = None
-    """sources of validation rows."""
+    """sources of validation rows, instead of a fraction of the training rows."""
 
 
 class Columns(ApiModel):
     """Other people's names for our fields: the value is the column in the data."""
 
     messages: Column | None = None
-    """messages column of Chat rows: a list of {role, content}."""
+    """messages: column of Chat rows with a list of {role, content}."""
     instruction: Column | None = None
-    """instruction column of Instruction rows."""
+    """instruction: column of Instruction rows with the task."""
     input: Column | None = None
-    """input column of Instruction rows (optional context)."""
+    """input: column of Instruction rows with further context; may be missing from the data."""
     output: Column | None = None
-    """output column of Instruction rows: the answer."""
+    """output: column of Instruction rows with the answer that is learnt."""
     prompt: Column | None = None
-    """prompt column of Completion, Preference and Prompt rows."""
+    """prompt: column of Completion, Preference and Prompt rows with what the model is given."""
     completion: Column | None = None
-    """completion column of Completion rows."""
+    """completion: column of Completion rows with the answer that is learnt."""
     text: Column | None = None
-    """text column of Text rows."""
+    """text: column of Text rows; all of it is learnt."""
     chosen: Column | None = None
-    """chosen column of Preference rows."""
+    """chosen: column of Preference rows with the better answer."""
     rejected: Column | None = None
-    """rejected column of Preference rows."""
+    """rejected: column of Preference rows with the worse answer."""
     label: Column | None = None
-    """label column of classification rows."""
+    """label: column with the right label of a Classification task."""
     group: Column | None = None
-    """group column: rows of one group never stand on both sides of a split, and count as one cluster in statistics."""
+    """group: column of what belongs together, such as a customer or a document. Rows of one group never stand on both
+    sides of a split, and count as one cluster in statistics."""
 
 
 class DatasetSpec(ApiModel):
     """What the model learns from."""
 
     train: Sources
-    """train sources."""
+    """train lists the files and folders that the model learns from."""
     validation: ValidationSplit = nested(ValidationSplit)
-    """validation data: loss on it is watched during training."""
+    """validation data: the loss on it is watched during training, and decides when to stop early."""
     held_out: Sources | None = None
-    """heldOut sources are never trained on; leakage is checked against them."""
+    """heldOut lists data that is never trained on. The leakage check looks for it among the training examples."""
     format: DataFormat = DataFormat.AUTO
     """format of a row: Chat {messages}, Instruction {instruction, input, output}, Completion {prompt, completion},
     Text {text}, Preference {prompt, chosen, rejected}, Prompt {prompt}. Auto tells by the columns."""
     columns: Columns = nested(Columns)
-    """columns maps our field names to the names in the data."""
+    """columns maps field names of the format to column names of your data, where they differ."""
     stratify_by: Column | None = None
-    """stratifyBy names a column whose values keep their shares in the validation split."""
+    """stratifyBy names a column whose values have the same shares in the validation data as in the training data."""
     checks: DataChecks = nested(DataChecks)
-    """checks of the data; each is Fail, Drop, Warn or Off (pii also Redact)."""
+    """checks run on the data before an accelerator is taken. Fail stops the job, Drop leaves the rows out, Warn reports
+    them, Off does not look; Redact (pii only) blacks the places out."""

@@ -45,18 +45,18 @@ class Examples(ApiModel):
     """Solved examples put before the question."""
 
     count: int = Field(default=5, ge=1, le=64)
-    """count of examples in the prompt."""
+    """count of examples that each prompt gets."""
     source: DataSource
-    """source of the examples; never the evaluated rows."""
+    """source of the examples; must not be the rows that are evaluated."""
 
 
 class Prompt(ApiModel):
     """What a candidate gets besides the question."""
 
     system: LongText | None = None
-    """system message."""
+    """system message before each question."""
     examples: Examples | None = None
-    """examples in the prompt: the cheap alternative to tuning."""
+    """examples: solved ones put before each question, the cheap alternative to tuning."""
 
 
 class Candidate(ApiModel):
@@ -71,35 +71,35 @@ class Candidate(ApiModel):
     )
 
     name: CandidateName
-    """name in the report."""
+    """name of the candidate in results, gates and the report."""
     baseline: bool = False
-    """baseline that every other candidate is compared with; exactly one candidate is."""
+    """baseline: whether every other candidate is compared with this one. Exactly one is the baseline."""
     model: ModelSource | None = None
-    """model to load."""
+    """model to load, as in a FineTuneJob."""
     fine_tune_job: Name | None = None
-    """fineTuneJob of this namespace whose result is the candidate."""
+    """fineTuneJob of this namespace whose tuned model is the candidate, instead of a model."""
     prompt: Prompt = nested(Prompt)
-    """prompt around each question."""
+    """prompt: what the candidate gets besides the question."""
 
 
 class TaskDataset(DataSource):
     """The held-out rows of a task."""
 
     format: DataFormat = DataFormat.AUTO
-    """format of a row, as in a FineTuneJob."""
+    """format of a row, as in a FineTuneJob; Auto tells by the columns."""
     columns: Columns = nested(Columns)
-    """columns maps our field names to the names in the data."""
+    """columns maps field names of the format to column names of your data, where they differ."""
     limit: int | None = Field(default=None, ge=1, le=1_000_000)
-    """limit of rows, drawn by the seed."""
+    """limit of rows; so many are drawn by the seed, the same for every candidate."""
 
 
 class LmEvalTask(ApiModel):
     """Tasks of lm-evaluation-harness."""
 
     tasks: Annotated[list[ShortText], Field(min_length=1, max_length=32)]
-    """tasks by their lm-eval names."""
+    """tasks of the harness by their names, such as hellaswag."""
     limit: int | None = Field(default=None, ge=1, le=1_000_000)
-    """limit of rows for each task."""
+    """limit of rows for each task of the harness."""
 
 
 class Task(ApiModel):
@@ -117,30 +117,33 @@ class Task(ApiModel):
     )
 
     name: TaskName
-    """name in metrics and gates: <task>/<metric>."""
+    """name of the task; metrics and gates are named <task>/<metric>."""
     type: TaskType
-    """type: Generation, Classification, Perplexity, LmEval or Safety."""
+    """type of the task: Generation writes answers and compares them with the references, Classification chooses labels,
+    Perplexity measures how likely the reference answers are, LmEval runs tasks of lm-evaluation-harness, Safety
+    measures refusals and toxicity."""
     dataset: TaskDataset | None = None
-    """dataset of held-out rows."""
+    """dataset of held-out rows; needed by every type but LmEval."""
     metrics: Annotated[list[Metric], Field(min_length=1, max_length=16)] | None = None
-    """metrics of the task; the type's usual ones when absent."""
+    """metrics to report, each a family such as Rouge with its values; the usual ones of the type when absent."""
     labels: Annotated[list[ShortText], Field(min_length=2, max_length=256)] | None = None
     """labels of a Classification; those of the data when absent. An answer that is none of them counts as wrong."""
     max_new_tokens: int = Field(default=256, ge=1, le=8192)
-    """maxNewTokens generated for an answer."""
+    """maxNewTokens of an answer; longer ones are cut."""
     lm_eval: LmEvalTask | None = None
-    """lmEval settings for type LmEval."""
+    """lmEval: what to run of lm-evaluation-harness, with type LmEval."""
 
 
 class Comparison(ApiModel):
     """How differences are judged."""
 
     alpha: DecimalText = "0.05"
-    """alpha: the rate of false alarms over all gates together (Holm)."""
+    """alpha: the rate of false alarms that is allowed over all comparisons together (Holm); intervals
+    cover 1 - alpha."""
     resamples: int = Field(default=10_000, ge=100, le=100_000)
     """resamples of the paired bootstrap."""
     seed: int = Field(default=42, ge=0, le=2_147_483_647)
-    """seed of the bootstrap and of row limits."""
+    """seed of the bootstrap and of the rows that a limit draws."""
 
 
 class Gate(ApiModel):
@@ -159,28 +162,29 @@ class Gate(ApiModel):
     )
 
     name: Name
-    """name of the gate."""
+    """name of the gate in the verdict."""
     metric: MetricPath
-    """metric as <task>/<metric>, for example clauses/rougeL."""
+    """metric as <task>/<metric>, such as clauses/rougeL."""
     candidate: CandidateName | None = None
-    """candidate that must pass; tuned, or the only one that is no baseline, when absent."""
+    """candidate that must pass the gate; tuned, or the only one that is no baseline, when absent."""
     versus: CandidateName | None = None
-    """versus another candidate than the baseline (improvesBy, regressesAtMost)."""
+    """versus: the candidate to compare with in improvesBy and regressesAtMost; the baseline when absent."""
     improves_by: DecimalText | None = None
-    """improvesBy at least this much over the baseline, significantly (the interval's near end is beyond it)."""
+    """improvesBy at least this much over the baseline, significantly: the near end of the interval is beyond it."""
     at_least: DecimalText | None = None
-    """atLeast this value."""
+    """atLeast this value, such as an accuracy of 0.85."""
     at_most: DecimalText | None = None
-    """atMost this value."""
+    """atMost this value, such as a perplexity of 9.5."""
     regresses_at_most: DecimalText | None = None
-    """regressesAtMost: non-inferiority with this margin."""
+    """regressesAtMost by this margin against the baseline, shown by the interval (non-inferiority), not by a lack of
+    significance."""
 
 
 class Approval(ApiModel):
     """Whether a person must look before the run succeeds."""
 
     required: bool = False
-    """required: a person reviews samples, then `kubetune approve`."""
+    """required: whether a person must approve the result before the run succeeds."""
 
 
 Candidates = Annotated[list[Candidate], Field(max_length=8)]
@@ -191,24 +195,24 @@ class EvalSettings(ApiModel):
     """What an EvalRun and a job's own evaluation have in common."""
 
     tasks: Tasks
-    """tasks that every candidate does."""
+    """tasks that every candidate does, on the same rows."""
     comparison: Comparison = nested(Comparison)
-    """comparison of the candidates."""
+    """comparison: how differences between candidates are judged."""
     gates: Annotated[list[Gate], Field(max_length=16)] = []
-    """gates that must hold; all of them make GatesPassed True."""
+    """gates that must hold; condition GatesPassed is True when all of them do."""
     approval: Approval = nested(Approval)
-    """approval by a person."""
+    """approval by a person before the run counts as succeeded."""
     max_runtime: Duration = "24h"
-    """maxRuntime of the evaluation."""
+    """maxRuntime of the evaluation, such as 24h; only time in which pods run counts."""
     retries: int = Field(default=3, ge=0, le=100)
-    """retries of a failed evaluation pod."""
+    """retries of failed attempts; disruption by the cluster does not count. May change at any time."""
 
 
 class JobEvaluationSpec(EvalSettings):
     """The EvalRun that a FineTuneJob makes: candidates `tuned` and `base` are implied."""
 
     candidates: Candidates = []
-    """candidates besides the implied `tuned` and `base` (the baseline)."""
+    """candidates besides the implied `tuned` and `base`, which is the baseline."""
     resources: Resources | None = None
     """resources of the evaluation; those of the job when absent."""
 
@@ -239,17 +243,18 @@ class EvalRunSpec(EvalSettings):
     )
 
     candidates: Annotated[list[Candidate], Field(min_length=1, max_length=10)]
-    """candidates: one of them is the baseline."""
+    """candidates to compare; exactly one of them is the baseline."""
     resources: Resources = nested(Resources)
-    """resources of the evaluation pod."""
+    """resources of the evaluation pod: accelerators, cores and memory."""
     scheduling: Scheduling = nested(Scheduling)
-    """scheduling of the evaluation pod."""
+    """scheduling of the evaluation pod: queue, priority and node choice."""
     workspace: Workspace = nested(Workspace)
-    """workspace volume for reports and caches."""
+    """workspace: the volume for models, answers and the report. It goes with the run."""
     suspend: bool = False
-    """suspend stops the run and keeps what it has; may change at any time."""
+    """suspend stops the run, keeps the answers it has, and gives its accelerators back. May change at any time."""
     ttl_seconds_after_finished: int | None = Field(default=None, ge=0, le=315_360_000)
-    """ttlSecondsAfterFinished deletes the object this long after it finished; kept when absent."""
+    """ttlSecondsAfterFinished deletes the run, with its workspace, so long after it finished; it is kept when
+    absent. May change at any time."""
 
 
 class EvalRun(KubeObject):
@@ -279,4 +284,4 @@ class EvalRun(KubeObject):
     spec: EvalRunSpec
     """spec: what to evaluate, and what must hold. Immutable but for suspend, ttlSecondsAfterFinished and retries."""
     status: EvalRunStatus | None = None
-    """status as the operator sees it."""
+    """status of the run as the operator sees it."""

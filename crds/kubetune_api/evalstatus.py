@@ -14,7 +14,7 @@ class CandidateResult(ApiModel):
     name: Text
     """name of the candidate."""
     value: Text
-    """value, a decimal as text."""
+    """value of the metric, a decimal as text."""
     interval: Annotated[list[Text], Field(max_length=2)] | None = None
     """interval: lower and upper end of the confidence interval."""
 
@@ -23,25 +23,25 @@ class MetricResult(ApiModel):
     """One metric of one task over all candidates, the last candidate's difference in front."""
 
     task: Text
-    """task of the metric."""
+    """task that was measured."""
     metric: Text
-    """metric name."""
+    """metric, such as rougeL."""
     higher_is_better: bool = True
-    """higherIsBetter says which way is good."""
+    """higherIsBetter: whether more is better."""
     candidates: Annotated[list[CandidateResult], Field(max_length=10)]
-    """candidates with their values."""
+    """candidates with their values and intervals."""
     candidate: Text | None = None
     """candidate whose difference this is."""
     versus: Text | None = None
-    """versus which other one."""
+    """versus: the candidate that it is compared with."""
     delta: Text | None = None
     """delta: candidate minus versus."""
     interval: Annotated[list[Text], Field(max_length=2)] | None = None
-    """interval of the delta."""
+    """interval: lower and upper end of the confidence interval of the delta."""
     p_value: Text | None = None
     """pValue of the difference (two-sided), adjusted over the comparisons of the run (Holm)."""
     n: int
-    """n rows compared."""
+    """n: how many rows were compared."""
 
 
 class GateResult(ApiModel):
@@ -52,14 +52,14 @@ class GateResult(ApiModel):
     passed: bool | None = None
     """passed: true, false, or absent when it could not be decided."""
     message: Message = ""
-    """message with the figures."""
+    """message: the figures that decided it."""
 
 
 class EvalProgress(ApiModel):
     """How far the evaluation is."""
 
     percent: int = 0
-    """percent of all (candidate, task) rows done."""
+    """percent of the rows of all tasks and candidates that are done."""
     candidate: Text | None = None
     """candidate being evaluated."""
     task: Text | None = None
@@ -74,7 +74,7 @@ class EvalRunStatus(ApiModel):
     """status of an evaluation."""
 
     phase: Text | None = None
-    """phase, for people: Pending, Queued, Evaluating, Succeeded, Failed or Suspended."""
+    """phase for people; programs read the conditions: Pending, Queued, Evaluating, Succeeded, Failed or Suspended."""
     observed_generation: int | None = None
     """observedGeneration of the spec this status speaks of."""
     start_time: Timestamp | None = None
@@ -90,12 +90,12 @@ class EvalRunStatus(ApiModel):
     progress: EvalProgress | None = None
     """progress of the evaluation."""
     results: Annotated[list[MetricResult], Field(max_length=32)] | None = None
-    """results: the main ones; all of them are in the report."""
+    """results of the main comparisons; all of them are in the report."""
     gates: Annotated[list[GateResult], Field(max_length=16)] | None = None
-    """gates and whether they hold."""
+    """gates, and whether each of them holds."""
     verdict: Message | None = None
-    """verdict in one line."""
+    """verdict: the result in one line."""
     report: UriText | None = None
-    """report page."""
+    """report: where the page with all results lies."""
     attempts: Attempts | None = None
-    """attempts: the last 10 pods."""
+    """attempts: the last 10 pods, and why each ended."""

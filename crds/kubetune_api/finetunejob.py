@@ -30,9 +30,11 @@ class OutputSpec(ApiModel):
     """Where the tuned model goes."""
 
     uri: Uri | None = None
-    """uri of a folder that gets the artifacts; they stay in the workspace when absent."""
+    """uri of a folder that gets the artifacts, such as s3://models/support-bot; they stay in the workspace when
+    absent."""
     formats: Annotated[list[OutputFormat], Field(min_length=1, max_length=5)] | None = None
-    """formats to write; Adapter for adapter tunings, Merged for the others, when absent."""
+    """formats to write: Adapter for the adapter alone, Merged for a whole model, GGUF, Bnb4 and Int8 for quantised
+    ones. Adapter for adapter tunings and Merged for the others when absent."""
     credentials_secret: SecretReference | None = None
     """credentialsSecret names the Secret whose keys the pod gets as environment."""
 
@@ -41,71 +43,75 @@ class MlflowTracking(ApiModel):
     """An MLflow server."""
 
     tracking_uri: Annotated[str, Field(max_length=1024, pattern=r"^https?://[^\s]+$")]
-    """trackingUri of the server."""
+    """trackingUri of the server, such as http://mlflow:5000."""
     experiment: ShortText | None = None
-    """experiment name."""
+    """experiment that the run is logged to; the server's default when absent."""
     credentials_secret: SecretReference | None = None
-    """credentialsSecret with MLFLOW_TRACKING_TOKEN or user and password."""
+    """credentialsSecret names the Secret with MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and _PASSWORD."""
 
 
 class WandbTracking(ApiModel):
     """Weights & Biases."""
 
     project: ShortText
-    """project name."""
+    """project that the run is logged to."""
     entity: ShortText | None = None
-    """entity: user or team."""
+    """entity: the user or team of the project."""
     credentials_secret: SecretReference | None = None
-    """credentialsSecret with WANDB_API_KEY."""
+    """credentialsSecret names the Secret with WANDB_API_KEY."""
 
 
 class TrackingSpec(ApiModel):
     """Experiment trackers that follow the run."""
 
     mlflow: MlflowTracking | None = None
-    """mlflow server to log to."""
+    """mlflow: the MLflow server to log to."""
     wandb: WandbTracking | None = None
-    """wandb project to log to."""
+    """wandb: the Weights & Biases project to log to."""
 
 
 class EvaluationSpec(ApiModel):
     """The evaluation that follows training."""
 
     spec: JobEvaluationSpec
-    """spec of the owned EvalRun; candidates `tuned` and `base` are implied."""
+    """spec of the EvalRun that is made after training. Its candidates `tuned` and `base` are implied."""
 
 
 class FineTuneJobSpec(ApiModel):
     """What to train, on what, how, and where. The shortest useful job is model and dataset."""
 
     model: ModelSource
-    """model to start from."""
+    """model: the pretrained model to start from."""
     dataset: DatasetSpec
-    """dataset to learn from."""
+    """dataset: what the model learns from, and how the data is checked."""
     method: MethodSpec = nested(MethodSpec)
-    """method: what is optimised and which weights move."""
+    """method: what is optimised and which weights move; LoRA on all linear layers by default."""
     training: TrainingSpec = nested(TrainingSpec)
-    """training budget, optimiser, precision, evaluation and checkpoints."""
+    """training: how long, how fast and in what precision the model learns, how often it is checked on validation data,
+    and when a checkpoint is written."""
     resources: Resources = nested(Resources)
-    """resources of each pod."""
+    """resources of each training pod: accelerators, cores and memory."""
     scheduling: Scheduling = nested(Scheduling)
-    """scheduling: queue, priority and node choice."""
+    """scheduling: in which queue, with what priority and on which nodes the pods run."""
     workspace: Workspace = nested(Workspace)
-    """workspace volume that the stages share."""
+    """workspace: the volume that the stages share. It holds data, checkpoints and artifacts, and goes with the job."""
     output: OutputSpec = nested(OutputSpec)
-    """output: where the tuned model goes."""
+    """output: where the tuned model goes, and in which forms."""
     tracking: TrackingSpec | None = None
     """tracking by MLflow or Weights & Biases; none when absent."""
     evaluation: EvaluationSpec | None = None
-    """evaluation after training: tuned against base, with gates."""
+    """evaluation after training: the tuned model against its base, and against whatever else is listed, with gates."""
     retries: int = Field(default=3, ge=0, le=100)
-    """retries of failed attempts; disruption by the cluster does not count. May change at any time."""
+    """retries of failed attempts. Disruption by the cluster does not count, and what another attempt cannot mend is not
+    tried again. May change at any time."""
     max_runtime: Duration = "24h"
-    """maxRuntime of active time, over suspend, pre-emption and retry."""
+    """maxRuntime of the job, such as 24h or 1d12h. Only time in which pods run counts, over suspension, pre-emption and
+    retries."""
     max_accelerator_hours: DecimalText | None = None
-    """maxAcceleratorHours: accelerators x hours that the run may use in all."""
+    """maxAcceleratorHours: accelerators times hours that the run may use in all; no limit when absent."""
     ttl_seconds_after_finished: int | None = Field(default=None, ge=0, le=315_360_000)
-    """ttlSecondsAfterFinished deletes the object this long after it finished; kept when absent. May change."""
+    """ttlSecondsAfterFinished deletes the job, with its workspace, so long after it finished; it is kept when
+    absent. May change at any time."""
     suspend: bool = False
     """suspend stops the run at a checkpoint and gives its accelerators back. May change at any time."""
 
@@ -134,7 +140,7 @@ class FineTuneJob(KubeObject):
     spec: FineTuneJobSpec
     """spec: what to train, on what, how, and where. Immutable but for suspend, ttlSecondsAfterFinished and retries."""
     status: FineTuneJobStatus | None = None
-    """status as the operator sees it."""
+    """status of the run as the operator sees it."""
 
 
 __all__ = ["FineTuneJob", "FineTuneJobSpec", "OutputFormat", "OutputSpec", "TrackingSpec"]

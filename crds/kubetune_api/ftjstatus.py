@@ -14,15 +14,15 @@ class Progress(ApiModel):
     step: int = 0
     """step: optimiser steps done."""
     total_steps: int = 0
-    """totalSteps of the run."""
+    """totalSteps that the run will make."""
     summary: Text | None = None
     """summary as step/totalSteps."""
     percent: int = 0
-    """percent of all steps."""
+    """percent of all steps that are done."""
     epoch: Text | None = None
-    """epoch, a decimal as text."""
+    """epoch that training is in, a decimal as text."""
     loss: Text | None = None
-    """loss of the last logged steps."""
+    """loss of training over the last logged steps."""
     eval_loss: Text | None = None
     """evalLoss: the last validation loss."""
     tokens_per_second: int | None = None
@@ -49,13 +49,13 @@ class Resolved(ApiModel):
     total_tokens: int | None = None
     """totalTokens that the run will see."""
     trainable_parameters: int | None = None
-    """trainableParameters."""
+    """trainableParameters: how many weights move."""
     precision: Text | None = None
-    """precision in use."""
+    """precision that is used, BF16 or FP32."""
     memory_estimate: Text | None = None
-    """memoryEstimate of the plan."""
+    """memoryEstimate of a device before training."""
     memory_peak: Text | None = None
-    """memoryPeak measured."""
+    """memoryPeak of a device as measured."""
 
 
 class DatasetStatus(ApiModel):
@@ -64,41 +64,42 @@ class DatasetStatus(ApiModel):
     examples: int | None = None
     """examples that are trained on."""
     validation: int | None = None
-    """validation examples."""
+    """validation examples that the loss is computed on."""
     held_out: int | None = None
-    """heldOut examples."""
+    """heldOut examples that leakage was checked against."""
     tokens: int | None = None
     """tokens of the training examples."""
     truncated: int | None = None
-    """truncated examples, longer than sequenceLength."""
+    """truncated examples: those longer than sequenceLength."""
     dropped: Annotated[dict[str, int], Field(max_length=16)] | None = None
-    """dropped rows by check."""
+    """dropped rows, by the check that dropped them."""
     digest: Digest | None = None
-    """digest of the prepared data."""
+    """digest of the prepared data, sha256:<hex>."""
     report: UriText | None = None
-    """report of the data checks."""
+    """report: where the findings of the data checks lie."""
 
 
 class Lineage(ApiModel):
     """What the artifacts came from."""
 
     model_revision: Text | None = None
-    """modelRevision: commit or digest of the base."""
+    """modelRevision: commit or digest of the base model."""
     dataset_digest: Digest | None = None
     """datasetDigest of the prepared data."""
     config_digest: Digest | None = None
     """configDigest of the run file."""
     trainer_image: UriText | None = None
-    """trainerImage that ran."""
+    """trainerImage that the pods ran."""
     version: Text | None = None
-    """version of KubeTune."""
+    """version of KubeTune that made them."""
 
 
 class FineTuneJobStatus(ApiModel):
     """status of a fine-tuning run."""
 
     phase: Text | None = None
-    """phase, for people: Pending, Preparing, Queued, Training, Evaluating, Succeeded, Failed or Suspended."""
+    """phase for people; programs read the conditions: Pending, Preparing, Queued, Training, Evaluating, Succeeded,
+    Failed or Suspended."""
     observed_generation: int | None = None
     """observedGeneration of the spec this status speaks of."""
     start_time: Timestamp | None = None
@@ -112,18 +113,18 @@ class FineTuneJobStatus(ApiModel):
     conditions: Conditions = []
     """conditions: Accepted, DataReady, Admitted, Running, Progressing, Succeeded, Failed."""
     progress: Progress | None = None
-    """progress of training."""
+    """progress of training, written at most every 30 s."""
     resolved: Resolved | None = None
     """resolved settings: what Auto and absent settings became."""
     dataset: DatasetStatus | None = None
     """dataset after the checks."""
     attempts: Attempts | None = None
-    """attempts: the last 10 pods."""
+    """attempts: the last 10 pods, and why each ended."""
     artifacts: Annotated[list[Artifact], Field(max_length=16)] | None = None
-    """artifacts that the run made."""
+    """artifacts that the run made, with their digests."""
     evaluation: Text | None = None
     """evaluation: name of the owned EvalRun."""
     verdict: Message | None = None
-    """verdict of the evaluation in one line."""
+    """verdict: the result of the evaluation in one line."""
     lineage: Lineage | None = None
-    """lineage of the artifacts."""
+    """lineage: what the artifacts were made from."""

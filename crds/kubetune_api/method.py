@@ -38,15 +38,16 @@ class LoraSpec(ApiModel):
     """Low-rank adapters (Hu et al., 2021, arXiv:2106.09685)."""
 
     rank: int = Field(default=16, ge=1, le=1024)
-    """rank of the update."""
+    """rank of the update: more can learn more, and takes more memory."""
     alpha: int = Field(default=32, ge=1, le=4096)
-    """alpha scales the update by alpha / rank."""
+    """alpha scales the update by alpha / rank; twice the rank is usual."""
     dropout: DecimalText = "0"
     """dropout on the adapter's input; 0 is the fastest and the default."""
     target_modules: Annotated[list[ModuleName], Field(min_length=1, max_length=64)] = ["all-linear"]
-    """targetModules that get an adapter: all-linear, or names such as q_proj."""
+    """targetModules names the modules that get an adapter: all-linear for every linear layer of the decoder, or names
+    such as q_proj."""
     modules_to_save: Annotated[list[ModuleName], Field(max_length=16)] | None = None
-    """modulesToSave are trained in full beside the adapters."""
+    """modulesToSave names modules that are trained in full beside the adapters, such as embed_tokens."""
     use_rslora: bool = False
     """useRslora scales by alpha / sqrt(rank) (Kalajdzievski, 2023, arXiv:2312.03732)."""
 
@@ -69,7 +70,7 @@ class QuantizationSpec(ApiModel):
     """How QLoRA stores the frozen base (Dettmers et al., 2023, arXiv:2305.14314)."""
 
     type: QuantizationType = QuantizationType.NF4
-    """type of the stored weights."""
+    """type of the stored weights: nf4 (4 bits) or int8."""
     double_quant: bool = True
     """doubleQuant also quantises the quantisation constants."""
 

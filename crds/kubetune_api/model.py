@@ -13,7 +13,7 @@ class SecretReference(ApiModel):
     """A Secret of the same namespace; its keys become environment variables of the pod."""
 
     name: Name
-    """name of the Secret."""
+    """name of the Secret in the namespace of the run."""
 
 
 class ModelSource(ApiModel):
@@ -32,10 +32,12 @@ class ModelSource(ApiModel):
     )
 
     uri: Uri
-    """uri of the model: hf://org/name, pvc://claim/path, s3://bucket/path, gs://, https://, or file:// where the
-    platform allows it. A path that ends in .gguf is de-quantised and read as a model like any other."""
+    """uri of the model: hf://org/name on a model hub, pvc://claim/path on a PersistentVolumeClaim of this namespace,
+    s3://bucket/path, gs://bucket/path or https://, or file:///path where the platform allows it. A file that ends in
+    .gguf is de-quantised and read as a model like any other."""
     revision: Revision | None = None
-    """revision is the 40-digit commit of an hf:// repository; required when trustRemoteCode is true."""
+    """revision pins an hf:// repository to a commit of 40 hex digits; its newest one is taken, and written to
+    status.lineage, when absent. Required when trustRemoteCode is true."""
     trust_remote_code: bool = False
     """trustRemoteCode lets the repository's own Python run in the trainer. Off by default."""
     credentials_secret: SecretReference | None = None
@@ -46,9 +48,10 @@ class DataSource(ApiModel):
     """One file or folder of data."""
 
     uri: Uri
-    """uri of a .jsonl, .csv or .parquet file, or of a folder of them (hf:// names a dataset repository)."""
+    """uri of a .jsonl, .csv or .parquet file, or of a folder of them: pvc://claim/path, s3://bucket/path, or hf://org/name
+    for a dataset repository."""
     split: Annotated[str, StringConstraints(max_length=63)] | None = None
-    """split to read when the source is a dataset repository that has several; train by default."""
+    """split to read of a dataset repository that has several; train when absent."""
     credentials_secret: SecretReference | None = None
     """credentialsSecret names the Secret whose keys the pod gets as environment."""
 

@@ -16,11 +16,11 @@ class Accelerator(ApiModel):
     """The accelerators of one node's pod."""
 
     count: int = Field(default=1, ge=0, le=64)
-    """count of accelerators per node; 0 runs on the CPU."""
+    """count of accelerators of each pod; 0 runs on the CPU."""
     product: LabelValue | None = None
-    """product as the node label says it, for example NVIDIA-H100-80GB-HBM3."""
+    """product as the node label says it, such as NVIDIA-H100-80GB-HBM3; any product when absent."""
     memory: Quantity | None = None
-    """memory that each accelerator has at least, for example 80Gi."""
+    """memory that each accelerator has at least, such as 80Gi; any amount when absent."""
     resource_name: ResourceName = "nvidia.com/gpu"
     """resourceName of the extended resource: nvidia.com/gpu, amd.com/gpu, gpu.intel.com/i915, ..."""
 
@@ -29,13 +29,13 @@ class Resources(ApiModel):
     """What each pod asks for; requests equal limits."""
 
     accelerator: Accelerator = nested(Accelerator)
-    """accelerator of each node; {count: 0} runs on the CPU."""
+    """accelerator: how many of which kind each pod gets; {count: 0} runs on the CPU."""
     nodes: int = Field(default=1, ge=1, le=512)
-    """nodes that train together."""
+    """nodes that train together, with a pod of these resources on each."""
     cpu: Quantity = "4"
-    """cpu cores of each pod."""
+    """cpu cores of each pod, such as 4 or 500m."""
     memory: Quantity = "16Gi"
-    """memory of each pod."""
+    """memory of each pod, such as 64Gi; not that of its accelerators."""
 
 
 class Spot(StrEnum):
@@ -58,15 +58,15 @@ class Toleration(ApiModel):
     )
 
     key: LabelKey | None = None
-    """key of the taint; every taint when absent (operator Exists)."""
+    """key of the taint; every taint when absent, with operator Exists."""
     operator: Annotated[str, StringConstraints(pattern="^(Equal|Exists)$", max_length=16)] = "Equal"
-    """operator: Equal or Exists."""
+    """operator: Equal compares the value too, Exists takes any."""
     value: LabelValue | None = None
-    """value of the taint."""
+    """value of the taint, with operator Equal."""
     effect: Annotated[str, StringConstraints(pattern=EFFECT_PATTERN, max_length=32)] | None = None
-    """effect of the taint; every effect when absent."""
+    """effect of the taint: NoSchedule, PreferNoSchedule or NoExecute; every effect when absent."""
     toleration_seconds: int | None = Field(default=None, ge=0, le=604_800)
-    """tolerationSeconds for NoExecute."""
+    """tolerationSeconds that a pod stays on a node with a NoExecute taint; for ever when absent."""
 
 
 class Scheduling(ApiModel):
@@ -75,15 +75,15 @@ class Scheduling(ApiModel):
     queue_name: ShortText | None = None
     """queueName of a Kueue LocalQueue in this namespace."""
     priority_class_name: ShortText | None = None
-    """priorityClassName of the pods."""
+    """priorityClassName of the pods, a PriorityClass of the cluster."""
     node_selector: Annotated[dict[str, LabelValue], Field(max_length=32)] = Field(
         default_factory=dict, json_schema_extra={"default": {}}
     )
-    """nodeSelector labels that a node must carry."""
+    """nodeSelector: labels that a node must carry to run the pods."""
     tolerations: Annotated[list[Toleration], Field(max_length=32)] = []
-    """tolerations of the pods."""
+    """tolerations of the pods: taints of nodes that do not keep them away."""
     spot: Spot = Spot.ALLOW
-    """spot: Allow, Require or Avoid interruptible nodes."""
+    """spot: whether interruptible nodes are allowed, required or avoided; a run that loses its node resumes."""
 
 
 class Workspace(ApiModel):
@@ -102,7 +102,7 @@ class Workspace(ApiModel):
     )
 
     size: Quantity = "50Gi"
-    """size of the volume claim that is made for the run."""
+    """size of the volume claim that is made for the run: prepared data, the model, checkpoints and artifacts."""
     storage_class_name: ShortText | None = None
     """storageClassName of the claim; the cluster's default when absent."""
     claim_name: Name | None = None

@@ -43,7 +43,7 @@ class Schedule(ApiModel):
     """The learning rate over the run."""
 
     type: ScheduleType = ScheduleType.COSINE
-    """type of decay after the warm-up."""
+    """type of decay after the warm-up: Cosine, Linear, or Constant for none."""
     warmup_fraction: DecimalText = "0.03"
     """warmupFraction of all steps during which the rate rises from zero."""
 
@@ -72,7 +72,7 @@ class Checkpoints(ApiModel):
     every_steps: int | None = Field(default=None, ge=1, le=1_000_000)
     """everySteps writes one by step count as well."""
     keep: int = Field(default=2, ge=1, le=100)
-    """keep this many verified checkpoints."""
+    """keep so many of the newest verified checkpoints."""
 
 
 class TrainingSpec(ApiModel):
@@ -92,15 +92,15 @@ class TrainingSpec(ApiModel):
     )
 
     epochs: int | None = Field(default=None, ge=1, le=1000)
-    """epochs: passes over the data; 1 when neither epochs nor maxSteps is given."""
+    """epochs: how often the data is gone through; 1 when neither epochs nor maxSteps is given."""
     max_steps: int | None = Field(default=None, ge=1, le=100_000_000)
-    """maxSteps: optimiser steps, instead of epochs."""
+    """maxSteps: how many optimiser steps are made, instead of epochs."""
     learning_rate: DecimalText = "2e-4"
     """learningRate at the peak, a decimal as text such as 2e-4."""
     schedule: Schedule = nested(Schedule)
-    """schedule of the learning rate."""
+    """schedule of the learning rate over the run."""
     weight_decay: DecimalText = "0"
-    """weightDecay of AdamW."""
+    """weightDecay of AdamW, a decimal as text such as 0.01."""
     global_batch_tokens: int | None = Field(default=None, ge=1, le=1_000_000_000)
     """globalBatchTokens per optimiser step over all devices; 65536 when globalBatchSize is not given either.
     Micro-batch and accumulation are worked out from it."""
@@ -115,7 +115,7 @@ class TrainingSpec(ApiModel):
     activation_checkpointing: Toggle = Toggle.AUTO
     """activationCheckpointing trades time for memory; Auto switches it on only when the run would not fit."""
     compile: Toggle = Toggle.AUTO
-    """compile the decoder layers with torch.compile; Auto does so where it pays."""
+    """compile: whether torch.compile is used on the decoder layers; Auto does so where it pays."""
     optimizer: Optimizer = Optimizer.ADAMW
     """optimizer: AdamW, or 8-bit states (AdamW8bit, PagedAdamW8bit)."""
     max_grad_norm: DecimalText = "1.0"
@@ -123,8 +123,8 @@ class TrainingSpec(ApiModel):
     seed: int = Field(default=42, ge=0, le=2_147_483_647)
     """seed of data order, initialisation and dropout."""
     evaluate_every: EvaluateEvery = nested(EvaluateEvery)
-    """evaluateEvery so many steps the validation loss is computed."""
+    """evaluateEvery: how often the validation loss is computed."""
     early_stopping: EarlyStopping | None = None
     """earlyStopping on the validation loss; off when absent."""
     checkpoints: Checkpoints = nested(Checkpoints)
-    """checkpoints to resume from."""
+    """checkpoints that an interrupted run resumes from."""

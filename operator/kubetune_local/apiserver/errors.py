@@ -49,7 +49,7 @@ class FieldError:
         if isinstance(self.value, str):
             return quote(self.value)
         if self.value is None:
-            return '"null"'
+            return "null"
         return json.dumps(self.value, separators=(",", ":"), ensure_ascii=False)
 
     def __str__(self) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 import cel
 from cel.stdlib import STDLIB_FUNCTIONS
 
-from kubetune_local.apiserver.errors import FieldError
+from kubetune_local.apiserver.errors import NO_VALUE, FieldError
 from kubetune_local.apiserver.schema.node import Node
 from kubetune_local.apiserver.schema.quantity import parse_quantity
 
@@ -98,13 +98,14 @@ class Rule:
                 return None
             variables["oldSelf"] = old_view
         where = path + self.field_path if path else self.field_path.lstrip(".")
+        shown = NO_VALUE if isinstance(value, dict | list) else value
         try:
             if self.program.evaluate(variables) is True:
                 return None
         except EvaluationError as error:
             detail = f"{error} evaluating rule: {self.message or self.source}"
-            return FieldError("FieldValueInvalid", path or "<nil>", value, detail)
-        return FieldError(self.reason, where or "<nil>", value, self._text(variables))
+            return FieldError("FieldValueInvalid", path or "<nil>", shown, detail)
+        return FieldError(self.reason, where or "<nil>", shown, self._text(variables))
 
     def _text(self, variables: Obj) -> str:
         if self.message_program is not None:

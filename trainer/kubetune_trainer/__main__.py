@@ -8,10 +8,12 @@ import os
 import sys
 import traceback
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
 from kubetune_api.exits import REASONS, Exit
+from kubetune_api.fields import DECIMAL_PATTERN
 from kubetune_api.report import FinalLine
 from kubetune_api.run import RUN_FILE_PATH, RunFile
 
@@ -60,8 +62,17 @@ def read_run_file(path: Path) -> RunFile:
         raise BadSpec(f"cannot read the run file {path}: {error.strerror}") from error
     except ValidationError as error:
         first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"]) or "the document"
-        raise BadSpec(f"run file {path}: {field}: {first['msg']}") from error
+        raise BadSpec(f"run file {path}: {_problem(dict(first))}") from error
+
+
+def _problem(first: dict[str, Any]) -> str:
+    """Return what is wrong in which field, and what to write there."""
+    field = ".".join(str(part) for part in first["loc"]) or "the document"
+    if first["type"] == "string_pattern_mismatch" and first["ctx"]["pattern"] == DECIMAL_PATTERN:
+        return f"{field}: {first['input']!r} is no decimal; write for example 2e-4 or 0.05, as text"
+    if first["type"] == "extra_forbidden":
+        return f"{field}: there is no such field; check its spelling and the version of the trainer's image"
+    return f"{field}: {first['msg']}"
 
 
 def _limit_threads(run: RunFile) -> None:

@@ -122,7 +122,7 @@ def _unwritable(folder: Path, error: OSError) -> BadSpec | OSError:
     if error.errno is not None and error.strerror in ("No space left on device", "Disk quota exceeded"):
         return error
     return BadSpec(
-        f"cannot write to {folder}: {error.strerror}; the claim must be writable for user {os.getuid()} "
+        f"cannot write to {folder}: {error.strerror}; the claim must be writable for user {os.geteuid()} "
         "(access mode ReadWriteOnce or ReadWriteMany, and fsGroup or its owner)",
         reason="OutputNotWritable",
     )

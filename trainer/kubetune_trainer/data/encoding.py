@@ -78,7 +78,7 @@ class Encoder:
         ids, mask = ids[: self._length], mask[: self._length]
         mask[:1] = [False]  # nothing predicts the first token
         if not any(mask):
-            return RowProblem(f"nothing to learn is left within sequenceLength {self._length}")
+            return RowProblem(f"nothing to learn is left within spec.training.sequenceLength {self._length}")
         return Encoded(np.asarray(ids, np.int32), np.asarray(mask, np.bool_), cut)
 
     def _with_bounds(self, example: Example, parts: list[tuple[list[int], bool]]) -> tuple[list[int], list[bool]]:

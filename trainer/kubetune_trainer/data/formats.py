@@ -220,11 +220,11 @@ def _wrong_columns(where: str, wanted: DataFormat, present: list[str], given: di
     if wanted in _NEEDED:
         needed = [name for name in _NEEDED[wanted] if _columns_of_one(name, present, given) is None]
         hints = [f"{name!r}{_nearest(name, present)}" for name in needed]
-        fix = needed[0]
-        near = difflib.get_close_matches(fix, present, n=1, cutoff=0.5)
+        near = {name: difflib.get_close_matches(name, present, n=1, cutoff=0.5) for name in needed}
+        fix = ", ".join(f"{name}: {found[0] if found else '<column>'}" for name, found in near.items())
         return (
-            f"{where} has no column {', '.join(hints)}, which format {wanted} needs; its columns are "
-            f"{_listed(present)}. Set {field}.columns.{fix}: {near[0] if near else '<column>'}"
+            f"{where} has no column {' and no '.join(hints)}, which format {wanted} needs; its columns are "
+            f"{_listed(present)}. Set {field}.columns: {{{fix}}}"
         )
     near_all = [
         (name, match[0])

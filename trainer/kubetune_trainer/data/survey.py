@@ -49,6 +49,11 @@ class Finding:
         if len(self.places) < _SHOWN:
             self.places.append(place)
 
+    @property
+    def shown(self) -> str:
+        """The first places, for a message."""
+        return "; ".join(self.places) + (f"; and {self.count - _SHOWN} more" if self.count > _SHOWN else "")
+
 
 @dataclass
 class Source:
@@ -202,19 +207,19 @@ class Survey:
         """
         _refuse_schema(self._checks, self._quarantine.found, self.rows)
         remedies = {
-            "duplicates": ("equal to the letter", "DuplicatesFound", "remove them"),
-            "leakage": ("also in the held-out data", "LeakageFound", "remove them from one side"),
-            "nearDuplicates": ("almost equal to others", "NearDuplicatesFound", "remove them"),
-            "contradictions": ("equal prompts with different answers", "ContradictionsFound", "decide on one answer"),
-            "pii": ("with personal data or secrets", "PersonalDataFound", "clean them"),
+            "duplicates": ("equal to an earlier one", "DuplicatesFound", "remove duplicates"),
+            "leakage": ("also in the held-out data", "LeakageFound", "remove what is on both sides"),
+            "nearDuplicates": ("almost equal to an earlier one", "NearDuplicatesFound", "remove near-duplicates"),
+            "contradictions": ("answered differently elsewhere", "ContradictionsFound", "decide on one answer"),
+            "pii": ("with personal data or secrets", "PersonalDataFound", "clean the rows"),
         }
         actions = self._checks.model_dump(by_alias=True)
         for name, finding in self.findings.items():
             if finding.count and actions[name] == CheckAction.FAIL:
                 what, reason, remedy = remedies[name]
+                counted = "1 training row is" if finding.count == 1 else f"{finding.count} training rows are"
                 raise BadDataset(
-                    f"{finding.count} training rows are {what}: {'; '.join(finding.places)}"
-                    f"{' ...' if finding.count > _SHOWN else ''}. {remedy.capitalize()}, or set "
+                    f"{counted} {what}: {finding.shown}. {remedy.capitalize()}, or set "
                     f"spec.dataset.checks.{name}: Drop",
                     reason=reason,
                 )
@@ -224,9 +229,9 @@ class Survey:
 
 def _refuse_schema(checks: DataChecks, bad: Finding, rows: int) -> None:
     if checks.schema_ is CheckAction.FAIL and bad.count > float(checks.max_bad_fraction) * rows:
-        noun = "row is" if bad.count == 1 else "rows are"
+        verb = "is" if bad.count == 1 else "are"
         raise BadDataset(
-            f"{bad.count} of {rows} {noun} bad: {'; '.join(bad.places)}{' ...' if bad.count > _SHOWN else ''}. "
+            f"{bad.count} of {rows} {'row' if rows == 1 else 'rows'} {verb} bad: {bad.shown}. "
             f"Mend them (data/quarantine.jsonl in the workspace lists all), or allow more with "
             f"spec.dataset.checks.maxBadFraction (now {checks.max_bad_fraction}) or checks.schema: Drop",
             reason="BadRows",

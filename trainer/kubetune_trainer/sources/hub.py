@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import httpx2 as httpx
 from huggingface_hub import HfApi, snapshot_download
 from huggingface_hub.errors import (
+    DryRunError,
     EntryNotFoundError,
     GatedRepoError,
     HfHubHTTPError,
@@ -39,11 +41,8 @@ def fetch(rest: str, revision: str | None, cache: Path, purpose: Purpose, room: 
     uri = f"hf://{rest}"
     options: dict[str, Any] = {"repo_type": kind, "revision": revision}
     try:
-        try:
-            needed = _missing_bytes(repository, patterns, cache, options)
-            require_room(needed, cache, room, uri)
-        except (httpx.TransportError, OfflineModeIsEnabled):
-            options["local_files_only"] = True
+        with suppress(DryRunError):  # no answer, or a refusal: what follows says why, or has it cached
+            require_room(_missing_bytes(repository, patterns, cache, options), cache, room, uri)
         folder = Path(snapshot_download(repository, cache_dir=cache, allow_patterns=patterns, **options))
     except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, httpx.TransportError) as error:
         raise purpose.error(f"{uri} {_problem(error)}", _reason(error, purpose)) from error

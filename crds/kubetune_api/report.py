@@ -1,7 +1,7 @@
 """Run reports: what the trainer says back, as lines on stdout and as the pod's termination message."""
 
 import json
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 
@@ -68,15 +68,25 @@ class FinalLine(ApiModel):
     """report uri."""
 
     def termination_message(self) -> str:
-        """Return JSON of at most TERMINATION_LIMIT bytes: large parts are left out before the reason is cut."""
+        """Return JSON of at most TERMINATION_LIMIT bytes: large parts are left out before the message is cut."""
         document = self.dump()
         for part in ("", "results", "resolved", "lineage", "gates", "artifacts", "dataset", "progress", "verdict"):
             document.pop(part, None)
-            text = json.dumps(document, separators=(",", ":"), ensure_ascii=False)
-            if len(text.encode()) <= TERMINATION_LIMIT:
+            if _fits(text := _compact(document)):
                 return text
-        document["message"] = document["message"][:900] + " ... (the log has the rest)"
-        return json.dumps(document, separators=(",", ":"), ensure_ascii=False)
+        kept = len(self.message)
+        while not _fits(text):
+            kept = kept * 3 // 4
+            text = _compact(document | {"message": f"{self.message[:kept]} ... (the log has the rest)"})
+        return text
+
+
+def _compact(document: dict[str, Any]) -> str:
+    return json.dumps(document, separators=(",", ":"), ensure_ascii=False)
+
+
+def _fits(text: str) -> bool:
+    return len(text.encode()) <= TERMINATION_LIMIT
 
 
 ReportLine = Annotated[
@@ -87,7 +97,7 @@ _LINES: TypeAdapter[ReportLine] = TypeAdapter(ReportLine)
 
 def format_line(line: ReportLine) -> str:
     """Return the log line of a report, without the newline."""
-    return f"{MARKER} {json.dumps(line.dump(), separators=(',', ':'), ensure_ascii=False)}"
+    return f"{MARKER} {_compact(line.dump())}"
 
 
 def parse_line(text: str) -> ReportLine | None:

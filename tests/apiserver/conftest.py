@@ -7,7 +7,7 @@ import pytest
 
 from control_plane import ControlPlane, control_plane, is_available
 
-#: Nothing here can run without etcd and kube-apiserver; the unit tests read the same table with the embedded server's rules.
+#: Nothing here runs without etcd and kube-apiserver; the unit tests ask the embedded server about the same table.
 collect_ignore_glob = [] if is_available() else ["test_*.py"]
 
 

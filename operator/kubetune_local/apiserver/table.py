@@ -56,7 +56,15 @@ _ROWS: dict[tuple[str, str], Row] = {
 }
 
 
-def as_table(resource: Resource, objects: Iterable[Obj], *, list_meta: Obj, include_object: str, now: datetime) -> Obj:
+def as_table(
+    resource: Resource,
+    objects: Iterable[Obj],
+    *,
+    list_meta: Obj,
+    include_object: str,
+    now: datetime,
+    headers: bool = True,
+) -> Obj:
     """Return a `meta.k8s.io/v1` Table.
 
     Args:
@@ -65,12 +73,13 @@ def as_table(resource: Resource, objects: Iterable[Obj], *, list_meta: Obj, incl
         list_meta: Metadata of the list, or `{"resourceVersion": ...}` of a single object.
         include_object: `None`, `Metadata` (also when empty) or `Object`: what each row carries besides its cells.
         now: The present, for ages.
+        headers: Whether the columns are told; a watch tells them with its first event only.
     """
     return {
         "kind": "Table",
         "apiVersion": "meta.k8s.io/v1",
         "metadata": list_meta,
-        "columnDefinitions": columns(resource),
+        "columnDefinitions": columns(resource) if headers else None,
         "rows": [_row(resource, obj, include_object, now) for obj in objects],
     }
 

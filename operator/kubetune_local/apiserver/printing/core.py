@@ -58,6 +58,8 @@ def node(obj: Obj, now: datetime) -> list[Any]:
     addresses = {item["type"]: item["address"] for item in reversed(status.get("addresses") or ())}
     info = status.get("nodeInfo") or {}
     details = [info.get(key) or "<unknown>" for key in ("osImage", "kernelVersion", "containerRuntimeVersion")]
+    if info.get("architecture"):
+        details[1] += f" ({info['architecture']})"
     found = [addresses.get(kind, NONE) for kind in ("InternalIP", "ExternalIP")]
     return [name, ",".join(words), _roles(obj), age, info.get("kubeletVersion", ""), *found, *details]
 
@@ -119,7 +121,7 @@ def _external(obj: Obj) -> str:
 def endpoints(obj: Obj, now: datetime) -> list[Any]:
     """Name, the first three addresses with ports, age."""
     name, age = _name_and_age(obj, now)
-    found = []
+    found: list[str] = []
     for subset in obj.get("subsets") or ():
         addresses = [item["ip"] for item in subset.get("addresses") or ()]
         ports = [port["port"] for port in subset.get("ports") or ()]

@@ -10,6 +10,7 @@ from kubetune_local.apiserver.printing.jsonpath import InvalidPath, find
 from kubetune_local.apiserver.schema.node import OBJECT_META
 
 Obj = dict[str, Any]
+_HTML = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"})
 
 
 def columns(version: Obj) -> list[Obj]:
@@ -76,10 +77,13 @@ def _cell(column: Obj, obj: Obj, now: datetime) -> Any:
 
 
 def _text(value: Any) -> str:
-    """Write a value as Go's JSONPath printer does."""
+    """Write a value as Go's JSONPath printer does, with JSON made safe for HTML."""
     if isinstance(value, str):
         return value
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, sort_keys=True)
+    if value is None:
+        return "<no value>"
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False, sort_keys=True)
+    return text.translate(_HTML)
 
 
 def _date(value: Any, now: datetime) -> str | None:

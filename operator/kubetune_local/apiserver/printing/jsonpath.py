@@ -96,7 +96,7 @@ def _subscript(inside: str) -> Step:
 
 def _element(part: str) -> Step:
     if part[:1] in ("'", '"'):
-        return _field(part[1:-1])
+        return _field(re.sub(r"\\(.)", r"\1", part[1:-1]))
     match = _SLICE.match(part)
     if match is None or not part:
         raise InvalidPath(f"invalid array index {part}")

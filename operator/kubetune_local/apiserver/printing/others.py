@@ -87,7 +87,7 @@ def network_policy(obj: Obj, now: datetime) -> list[Any]:
 def endpoint_slice(obj: Obj, now: datetime) -> list[Any]:
     """Name, address type, the first ports, the first addresses, age."""
     name, age = _name_and_age(obj, now)
-    ports = [str(port["port"]) if port.get("port") else "*" for port in obj.get("ports") or ()]
+    ports = [str(port.get("port") or port.get("name") or "*") for port in obj.get("ports") or ()]
     found = [address for item in obj.get("endpoints") or () for address in item.get("addresses") or ()]
     return [name, obj.get("addressType", ""), _first_three(ports), _first_three(found), age]
 

@@ -11,7 +11,8 @@ from .cluster.keys import Key, key_of, owner_key
 from .observe.terminal import is_settled
 from .telemetry.metrics import Metrics
 
-_OURS = {names.LABEL_MANAGED_BY: names.MANAGED_BY}
+OURS = {names.LABEL_MANAGED_BY: names.MANAGED_BY}
+"""Labels of the Jobs and Pods that are watched."""
 
 
 class Trigger:
@@ -59,6 +60,6 @@ def register(registry: kopf.OperatorRegistry, trigger: Trigger, post: Post) -> N
 
     for plural in ("finetunejobs", "evalruns"):
         kopf.on.event(GROUP, VERSION, plural, registry=registry)(on_object)
-    kopf.on.event("batch", "v1", "jobs", labels=_OURS, registry=registry)(on_child)
-    kopf.on.event("", "v1", "pods", labels=_OURS, registry=registry)(on_child)
+    kopf.on.event("batch", "v1", "jobs", labels=OURS, registry=registry)(on_child)
+    kopf.on.event("", "v1", "pods", labels=OURS, registry=registry)(on_child)
     kopf.on.login(registry=registry)(login)

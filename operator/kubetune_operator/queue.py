@@ -37,6 +37,7 @@ class WorkQueue:
         self._again: set[Key] = set()
         self._timers: dict[Key, asyncio.TimerHandle] = {}
         self._failures: dict[Key, int] = {}
+        self._moved_at = time.monotonic()
 
     def add(self, key: Key) -> None:
         """Have a key worked on as soon as possible."""
@@ -66,8 +67,17 @@ class WorkQueue:
         """Return how many keys wait."""
         return len(self._waiting_since)
 
+    def stalled_seconds(self) -> float:
+        """Return for how long nothing has moved: the age of the oldest pass, or since one ended while keys wait.
+
+        A long queue is no standstill: while the API server is away, passes go on, and fail, one after the other.
+        """
+        now = time.monotonic()
+        waiting = now - max(self._moved_at, min(self._waiting_since.values())) if self._waiting_since else 0.0
+        return max(waiting, now - min(self._working_since.values(), default=now))
+
     def oldest_seconds(self) -> float:
-        """Return how long the key has waited or been worked on that has done so longest: a wedge shows here."""
+        """Return how long the key has waited or been worked on that has done so longest."""
         since = [*self._waiting_since.values(), *self._working_since.values()]
         return time.monotonic() - min(since) if since else 0.0
 
@@ -86,6 +96,7 @@ class WorkQueue:
                 await self._pass(key)
             finally:
                 del self._working_since[key]
+                self._moved_at = time.monotonic()
             if key in self._again:
                 self._again.discard(key)
                 self.add(key)

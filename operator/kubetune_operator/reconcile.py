@@ -44,13 +44,13 @@ class Reconciler:
         if isinstance(snapshot, Refusal):
             await self._store(key, manifest, None, unreadable(manifest, snapshot, self.clock()))
             return None
-        seen, stored = observe(snapshot, self.clock()), manifest
+        seen, stored, old = observe(snapshot, self.clock()), manifest, snapshot.status
         if seen.must_be_first:
-            stored = await self._store(key, manifest, snapshot.status, seen.status)
+            stored, old = await self._store(key, manifest, old, seen.status), seen.status
         failures = await apply(self.client, snapshot, seen.actions, self.settings)
         if failures:
             seen = observe(replace(snapshot, failures=failures), self.clock())
-        await self._store(key, stored, snapshot.status, seen.status)
+        await self._store(key, stored, old, seen.status)
         return seen.requeue_after
 
     async def _store(self, key: Key, manifest: Document, old: Status | None, new: Status) -> Document:

@@ -19,7 +19,7 @@ from .watching import Watcher
 
 logger = logging.getLogger(__name__)
 
-#: A pass, or a key that waits, longer than this means that nothing moves any more.
+#: A pass longer than this, or no pass at all while keys wait, means that nothing moves any more.
 WEDGED_AFTER = 150.0
 
 
@@ -57,8 +57,8 @@ async def run(settings: Settings) -> None:
 
 def alive(queue: WorkQueue, watcher: Watcher) -> str | None:
     """Return why the process should be restarted; None while the queue moves and the watches run."""
-    if queue.oldest_seconds() > WEDGED_AFTER:
-        return f"a key has not moved for {queue.oldest_seconds():.0f} s"
+    if queue.stalled_seconds() > WEDGED_AFTER:
+        return f"nothing has moved for {queue.stalled_seconds():.0f} s"
     if watcher.down_since is not None and time.monotonic() - watcher.down_since > WEDGED_AFTER:
         return "the watches are down"
     return None

@@ -11,7 +11,7 @@ from typing import Any
 
 import kopf
 
-from .handlers import Post, Trigger, register
+from .handlers import OURS, Post, Trigger, register
 from .settings import Settings
 from .telemetry.metrics import Metrics
 
@@ -42,6 +42,10 @@ def kopf_settings() -> kopf.OperatorSettings:
     settings.networking.error_backoffs = _EndlessBackoffs()
     settings.watching.connect_timeout = 5
     settings.watching.reconnect_backoff = 0.5
+    settings.watching.chunk_size = 500
+    selector = ",".join(f"{label}={value}" for label, value in OURS.items())
+    for children in (("batch", "v1", "jobs"), ("", "v1", "pods")):
+        settings.watching.label_selectors[children] = selector
     settings.queueing.error_delays = _EndlessBackoffs()
     settings.process.ultimate_exiting_timeout = None
     return settings

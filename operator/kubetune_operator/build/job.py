@@ -23,9 +23,10 @@ from .pod import pod_spec
 def stage_job(plan: Plan, stage_plan: StagePlan, run: int, retries: int, name: str, settings: Settings) -> Manifest:
     """Return the Job of one run of a stage.
 
-    It is Indexed, for only then a limit of retries counts each node's pod by itself and failed Jobs say so. `suspend`
-    is left out: it belongs to whoever queues Jobs. A pod is replaced only when it has ended, never while it may still
-    write to the workspace.
+    It is Indexed: each node's pod has a number. Retries are counted for the whole Job: with `backoffLimitPerIndex` the
+    controller keeps a failed pod until it has made the next one, so that a namespace whose pods are deleted first is
+    never rid of them. A pod is replaced only when it has ended, never while it may still write to the workspace.
+    `suspend` is left out: it belongs to whoever queues Jobs.
     """
     labels = stage_labels(plan.owner, stage_plan.stage, run)
     annotations = {names.ANNOTATION_CONFIG_DIGEST: stage_plan.run_file.config_digest()}
@@ -38,7 +39,7 @@ def stage_job(plan: Plan, stage_plan: StagePlan, run: int, retries: int, name: s
             "completionMode": "Indexed",
             "completions": nodes,
             "parallelism": nodes,
-            "backoffLimitPerIndex": retries,
+            "backoffLimit": retries,
             "podReplacementPolicy": "Failed",
             "podFailurePolicy": {"rules": _failure_rules()},
             "template": {

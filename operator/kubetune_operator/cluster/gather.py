@@ -47,7 +47,7 @@ class Gatherer:
         if isinstance(subject, Refusal):
             return subject
         mine = {"labelSelector": f"{names.LABEL_OWNER_UID}={uid_of(subject)}"}
-        jobs = await self._client.list("Job", key.namespace, **mine)
+        jobs = [job for job in await self._client.list("Job", key.namespace, **mine) if _owned(job, uid_of(subject))]
         tuning = Tuning(
             progress_interval=self._settings.progress_interval_seconds,
             waiting_interval=self._settings.waiting_interval_seconds,
@@ -56,9 +56,10 @@ class Gatherer:
         views = {job["metadata"]["name"]: job_view(job) for job in jobs}
         decided = plan(subject, self._settings, await self._jobs(subject))
         if is_terminal(subject.status.conditions if subject.status else []):
+            self._logs.forget(key)
             return Snapshot(subject, decided, jobs=views, tuning=tuning)
         pods = sorted(
-            map(pod_view, await self._client.list("Pod", key.namespace, **mine)),
+            (pod_view(pod) for pod in await self._client.list("Pod", key.namespace, **mine) if _of_a_job(pod)),
             key=lambda pod: (pod.created, pod.started or pod.created),
         )
         waits = any(_waits(pod) for pod in pods) or (bool(views) and not pods)
@@ -95,9 +96,8 @@ class Gatherer:
             found = await self._client.get("EvalRun", key.namespace, subject.status.evaluation)
         except NotFound:
             return None
-        owners = [reference["uid"] for reference in found["metadata"].get("ownerReferences", [])]
         parsed = parse(found)
-        return parsed if isinstance(parsed, EvalRun) and uid_of(subject) in owners else None
+        return parsed if isinstance(parsed, EvalRun) and _owned(found, uid_of(subject)) else None
 
     async def _events(self, key: Key, subject: Subject, jobs: list[Document], pods: list[PodView]) -> list[EventView]:
         """Return the events about whatever keeps the newest pod from starting."""
@@ -134,6 +134,15 @@ class Gatherer:
             nodes = None
         self._nodes = (time.monotonic(), nodes)
         return nodes
+
+
+def _owned(child: Document, uid: str) -> bool:
+    """Tell a child from a copy that somebody made of it, labels and all."""
+    return any(reference["uid"] == uid for reference in child["metadata"].get("ownerReferences", []))
+
+
+def _of_a_job(pod: Document) -> bool:
+    return any(reference["kind"] == "Job" for reference in pod["metadata"].get("ownerReferences", []))
 
 
 def _waits(pod: PodView) -> bool:

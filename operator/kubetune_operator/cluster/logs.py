@@ -21,35 +21,36 @@ class LogReader:
         self._client = client
         self._interval = interval
         self._reports: dict[Key, dict[str, Reports]] = {}
-        self._read_at: dict[str, float] = {}
+        self._read_at: dict[Key, dict[str, float]] = {}
 
     def forget(self, key: Key) -> None:
-        """Drop what is known of a run that is gone."""
+        """Drop what is known of a run that is over or gone."""
         self._reports.pop(key, None)
+        self._read_at.pop(key, None)
 
     async def read(self, key: Key, pods: Sequence[PodView]) -> dict[str, Reports]:
         """Return the reports of each pod that has run."""
-        known = self._reports.get(key, {})
+        known, read_at = self._reports.get(key, {}), self._read_at.get(key, {})
         fresh: dict[str, Reports] = {}
         for pod in pods:
             report = known.get(pod.name)
-            if self._is_due(pod, report):
+            if self._is_due(pod, report, read_at.get(pod.uid)):
                 report = read_reports(await self._tail(key, pod), report)
-                self._read_at[pod.uid] = time.monotonic()
+                read_at[pod.uid] = time.monotonic()
             if report is not None:
                 fresh[pod.name] = report
-        gone = {pod.uid for pod in pods if pod.ended}
-        for uid in gone & self._read_at.keys():
-            del self._read_at[uid]
+        living = {pod.uid for pod in pods if not pod.ended}
+        self._read_at[key] = {uid: moment for uid, moment in read_at.items() if uid in living}
         self._reports[key] = fresh
         return fresh
 
-    def _is_due(self, pod: PodView, report: Reports | None) -> bool:
+    def _is_due(self, pod: PodView, report: Reports | None, read_at: float | None) -> bool:
+        """A pod that ended is read once more; a log that could not be read then is left at what was known."""
         if pod.started is None:
             return False
         if pod.ended:
-            return report is None or (report.final is None and pod.uid in self._read_at)
-        return time.monotonic() - self._read_at.get(pod.uid, -self._interval) >= self._interval * 0.9
+            return report is None or (report.final is None and read_at is not None)
+        return read_at is None or time.monotonic() - read_at >= self._interval * 0.9
 
     async def _tail(self, key: Key, pod: PodView) -> list[str]:
         """Return the last lines; none when the log is gone: the termination message says the most important."""

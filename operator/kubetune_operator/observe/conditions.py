@@ -55,13 +55,14 @@ def _data_ready(situation: Situation, subject: Subject) -> Finding | None:
 
 
 def _admitted(situation: Situation, subject: Subject) -> Finding | None:
+    pod = situation.pod
+    placed = pod is not None and pod.stage == Stage.TRAIN and pod.scheduled
+    if placed and pod is not None and (not pod.ended or pod.phase == "Succeeded"):
+        return Finding("True", "Scheduled", f"it has its place on node {pod.node}")
     if situation.stage is not Stage.TRAIN or situation.step in _OVER:
         return None
     if situation.step is Step.SUSPENDED:
         return Finding("False", "Suspended", "the accelerators are given back")
-    pod = situation.pod
-    if pod is not None and pod.stage == Stage.TRAIN and pod.scheduled and not pod.ended:
-        return Finding("True", "Scheduled", f"it has its place on node {pod.node}")
     if situation.step is Step.WAITING:
         return Finding("False", situation.reason, situation.message)
     return Finding("Unknown", "Pending", "it waits for a node")

@@ -35,6 +35,12 @@ def last_line(text: str) -> str:
     return text.strip().rpartition("\n")[2].strip()
 
 
+def exhausted(failed: int, allowed: int, last: str) -> str:
+    """Return the message of a run that used up its retries."""
+    retries = "1 retry is" if allowed == 1 else f"{allowed} retries are"
+    return f"{failed} attempts failed, {retries} allowed; the last one: {last}"
+
+
 def explain(pod: PodView | None, final: FinalLine | None) -> tuple[str, str]:
     """Return reason and message of a failed pod."""
     if final is not None and final.exit_code != 0:

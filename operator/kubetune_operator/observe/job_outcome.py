@@ -9,7 +9,7 @@ from kubetune_api.run import Stage
 
 from ..plan import Refusal
 from .attempts import Ledger, failures
-from .failure import explain
+from .failure import exhausted, explain
 from .pods import PodView
 from .reports import final_of, reports_of
 from .situation import Actions, Situation, Step
@@ -39,7 +39,9 @@ def _completed(snapshot: Snapshot, stage: Stage) -> Situation:
     if stage is Stage.TRAIN and _has_evaluation(snapshot):
         actions = Actions(create_evaluation=not snapshot.subject.spec.suspend)
         message = "the model is trained; its evaluation is on its way"
-        return Situation(Step.EVALUATING, "Evaluating", message, finals=finals, evaluation=True, actions=actions)
+        return Situation(
+            Step.EVALUATING, "Evaluating", message, pod=pod, finals=finals, evaluation=True, actions=actions
+        )
     message = final.verdict or final.message if final else "the Job is complete"
     verdict = final.verdict if final else None
     return Situation(Step.SUCCEEDED, "Completed", message, stage, pod=pod, finals=finals, verdict=verdict)
@@ -64,11 +66,11 @@ def _failed(snapshot: Snapshot, account: Ledger, job: JobView, stage: Stage) -> 
     pod = last_pod(snapshot)
     final = final_of(snapshot, pod)
     reason, message = explain(pod, final)
-    failed, allowed = failures(account.attempts, stage), snapshot.subject.spec.retries
+    failed, allowed = _failures(snapshot, account, job, stage), snapshot.subject.spec.retries
     if job.failed_reason != _POLICY and failed <= allowed and not isinstance(snapshot.plan, Refusal):
         return launch(snapshot, stage, current_run(snapshot) + 1, allowed - failed)
     if job.failed_reason != _POLICY and failed > 1:
-        message = f"{failed} attempts failed, {allowed} retries are allowed; the last one: {reason}: {message}"
+        message = exhausted(failed, allowed, f"{reason}: {message}")
         reason = "RetriesExhausted"
     return Situation(
         Step.FAILED,
@@ -78,6 +80,15 @@ def _failed(snapshot: Snapshot, account: Ledger, job: JobView, stage: Stage) -> 
         pod=pod,
         finals=_known(snapshot, pod, final),
     )
+
+
+def _failures(snapshot: Snapshot, account: Ledger, job: JobView, stage: Stage) -> int:
+    """Return the failures of a stage whose Job used up its retries: those of earlier runs, and what the Job counted.
+
+    The Job counts more than the attempts tell: pods that a node turned away, and those that the list has no room for.
+    """
+    earlier = [attempt for attempt in account.attempts if not (attempt.pod or "").startswith(f"{job.name}-")]
+    return failures(earlier, stage) + job.retries + 1
 
 
 def _known(snapshot: Snapshot, pod: PodView | None, final: FinalLine | None) -> list[FinalLine]:

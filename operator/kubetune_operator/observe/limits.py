@@ -6,10 +6,11 @@ from kubetune_api.fields import duration_seconds
 from kubetune_api.run import Stage
 
 from .attempts import Ledger, disruptions, failures, open_seconds
+from .failure import exhausted
 from .reports import final_of
 from .situation import Actions, Situation, Step
 from .snapshot import Snapshot
-from .stages import current_run, current_stage, last_pod, unfinished_jobs
+from .stages import current_run, current_stage, last_pod, unfinished_jobs, workspace_of
 
 
 def exceeded(snapshot: Snapshot, account: Ledger, now: datetime) -> Situation | None:
@@ -42,11 +43,15 @@ def _deadline(snapshot: Snapshot, account: Ledger, now: datetime) -> tuple[str, 
     if seconds_left(snapshot, account, now) > 0:
         return None
     limit = snapshot.subject.spec.max_runtime
-    return "DeadlineExceeded", f"it ran for maxRuntime {limit}; create it again with more, its workspace is kept"
+    claim = workspace_of(snapshot)
+    remedy = f"make another run with more, and workspace.claimName: {claim}, to go on from the last checkpoint"
+    return "DeadlineExceeded", f"it ran for maxRuntime {limit}; {remedy}"
 
 
 def _disrupted(snapshot: Snapshot, account: Ledger) -> tuple[str, str] | None:
-    count, bound = disruptions(account.attempts), snapshot.tuning.max_disruptions
+    # Each run after the first was asked for by a person, who suspended the one before.
+    resumed = max(current_run(snapshot) - 1, 0)
+    count, bound = disruptions(account.attempts) - resumed, snapshot.tuning.max_disruptions
     if count <= bound:
         return None
     return "TooManyDisruptions", f"{count} pods were evicted, pre-empted or stopped before they were done"
@@ -59,5 +64,4 @@ def _retries(snapshot: Snapshot, account: Ledger, stage: Stage) -> tuple[str, st
     if failed <= allowed or pod is None or pod.ended:
         return None
     last = next(attempt for attempt in reversed(account.attempts) if attempt.exit_code)
-    message = f"{failed} attempts failed, {allowed} retries are allowed; the last one: {last.reason}: {last.message}"
-    return "RetriesExhausted", message
+    return "RetriesExhausted", exhausted(failed, allowed, f"{last.reason}: {last.message}")

@@ -5,12 +5,11 @@ from datetime import datetime
 from .attempts import Ledger, failures
 from .limits import seconds_left
 from .pods import PodView
-from .situation import Actions, Launch, Situation, Step
+from .situation import Situation, Step
 from .snapshot import Snapshot
 from .stages import DOING, current_job, current_run, current_stage, last_pod, launch, live_pods
 from .waiting import why_pending
 
-_RETRY_AFTER = 15.0
 _GRACE = 60.0
 
 
@@ -48,18 +47,6 @@ def _missing(snapshot: Snapshot, account: Ledger) -> Situation:
     if pods:
         message = f"waiting for pod {pods[0].name} of an earlier run to end"
         return Situation(Step.STARTING, DOING[stage], message, stage, run, pods[0], requeue_after=5)
-    if snapshot.failures:
-        failure = snapshot.failures[0]
-        actions = Actions(launch=Launch(stage, run, max(retries, 0)))
-        return Situation(
-            Step.WAITING,
-            failure.reason,
-            failure.message,
-            stage,
-            run,
-            actions=actions,
-            requeue_after=_RETRY_AFTER,
-        )
     return launch(snapshot, stage, run, retries)
 
 

@@ -55,6 +55,8 @@ class JobView:
     failed_reason: str | None = None
     failed_message: str = ""
     deleted: bool = False
+    retries: int = 0
+    """Failures that it was made to follow with another attempt."""
 
     @property
     def finished(self) -> bool:
@@ -109,4 +111,5 @@ def job_view(job: Mapping[str, Any]) -> JobView:
         failed_reason=failed.get("reason", "Failed") if failed.get("status") == "True" else None,
         failed_message=failed.get("message", ""),
         deleted=bool(job["metadata"].get("deletionTimestamp")),
+        retries=int(job.get("spec", {}).get("backoffLimit", 0)),
     )

@@ -12,6 +12,7 @@ from .situation import Actions, Launch, Situation, Step
 from .snapshot import JobView, Snapshot
 from .terminal import holds
 
+_RETRY_AFTER = 15.0
 #: What a stage does, as a reason for people.
 DOING = {Stage.PREPARE: "Preparing", Stage.TRAIN: "Training", Stage.EVALUATE: "Evaluating"}
 
@@ -40,6 +41,12 @@ def current_job(snapshot: Snapshot) -> JobView | None:
     return snapshot.jobs.get(name)
 
 
+def workspace_of(snapshot: Snapshot) -> str:
+    """Return the name of the claim that the run works in."""
+    subject = snapshot.subject
+    return subject.spec.workspace.claim_name or names.workspace_name(subject.metadata.name, uid_of(subject))
+
+
 def unfinished_jobs(snapshot: Snapshot) -> list[str]:
     """Return the names of the Jobs that still may make pods."""
     return [job.name for job in snapshot.jobs.values() if not job.finished and not job.deleted]
@@ -58,8 +65,16 @@ def last_pod(snapshot: Snapshot) -> PodView | None:
 
 
 def launch(snapshot: Snapshot, stage: Stage, run: int, retries: int) -> Situation:
-    """Return the situation in which a Job is to be made; a plan that has become a refusal ends the run."""
+    """Return the situation in which a Job is to be made, or could not be made just now and is tried again.
+
+    A plan that has become a refusal ends the run.
+    """
     if isinstance(snapshot.plan, Refusal):
         return Situation(Step.FAILED, snapshot.plan.reason, snapshot.plan.message, stage, run)
     actions = Actions(launch=Launch(stage, run, max(retries, 0)))
+    if snapshot.failures:
+        failure = snapshot.failures[0]
+        return Situation(
+            Step.WAITING, failure.reason, failure.message, stage, run, actions=actions, requeue_after=_RETRY_AFTER
+        )
     return Situation(Step.STARTING, DOING[stage], f"the {stage} Job is on its way", stage, run, actions=actions)

@@ -56,6 +56,7 @@ _WAITING = (
     "QuotaExceeded",
     "MountFailed",
     "VolumePending",
+    "ClaimNotFound",
     "SandboxFailed",
     "NodeLost",
     "NameConflict",

@@ -1,5 +1,6 @@
 """Why a pod does not run, and what to do: from its own state, events about it, and the nodes there are."""
 
+import re
 from collections.abc import Sequence
 
 from kubetune_api.resources import Resources
@@ -12,6 +13,7 @@ from .snapshot import EventView, Snapshot
 UNSCHEDULABLE = "Unschedulable"
 _IMAGE_REASONS = ("ImagePullBackOff", "ErrImagePull", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable")
 _CONFIG_REASONS = ("CreateContainerConfigError", "CreateContainerError", "RunContainerError")
+_NO_CLAIM = re.compile(r'persistentvolumeclaim "([^"]+)" not found')
 #: Events that explain why nothing starts, with the reason and remedy that people get.
 _EVENTS = {
     "FailedCreate": ("PodCreationFailed", "the Job controller tries again by itself"),
@@ -28,10 +30,10 @@ def why_pending(snapshot: Snapshot, pod: PodView | None, resources: Resources) -
     if pod is None:
         return _from_events(snapshot.events, ("Job", "PersistentVolumeClaim"))
     if pod.unschedulable is not None:
-        volume = _from_events(snapshot.events, ("PersistentVolumeClaim",))
-        if volume and "PersistentVolumeClaim" in pod.unschedulable:
-            return volume
-        return UNSCHEDULABLE, _unschedulable(snapshot, pod, resources)
+        return _volume_missing(snapshot, pod.unschedulable) or (
+            UNSCHEDULABLE,
+            _unschedulable(snapshot, pod, resources),
+        )
     if pod.waiting_reason in _IMAGE_REASONS:
         message = f"image cannot be pulled: {pod.waiting_message or pod.waiting_reason}"
         return "ImagePullFailed", f"{message}. Check the operator's trainer_image and image_pull_secrets"
@@ -39,6 +41,17 @@ def why_pending(snapshot: Snapshot, pod: PodView | None, resources: Resources) -
         message = pod.waiting_message or pod.waiting_reason
         return "ContainerConfigFailed", f"{message}. Check that the Secrets named in credentialsSecret exist"
     return _from_events(snapshot.events, ("Pod", "PersistentVolumeClaim"))
+
+
+def _volume_missing(snapshot: Snapshot, said: str) -> tuple[str, str] | None:
+    """Return why a volume keeps the scheduler from choosing a node."""
+    if missing := _NO_CLAIM.search(said):
+        what = f"there is no PersistentVolumeClaim {missing[1]} in namespace {snapshot.subject.metadata.namespace}"
+        return "ClaimNotFound", f"{what}. Create it, or correct the pvc:// uri or workspace.claimName that names it"
+    if "PersistentVolumeClaim" not in said:
+        return None
+    known = _from_events(snapshot.events, ("PersistentVolumeClaim",))
+    return known or ("VolumePending", f"a volume is not ready: {said}. `kubectl get pvc` shows which one")
 
 
 def _from_events(events: Sequence[EventView], kinds: tuple[str, ...]) -> tuple[str, str] | None:

@@ -60,12 +60,15 @@ def eval_run(status: Manifest | None = None, **spec: Any) -> EvalRun:
     return parsed
 
 
-def stage_job(stage: str, run: int = 1, *, complete: bool = False, failed: str | None = None) -> Manifest:
-    """Return the Job of a stage: running, complete, or failed for a reason."""
+def stage_job(
+    stage: str, run: int = 1, *, complete: bool = False, failed: str | None = None, retries: int = 0
+) -> Manifest:
+    """Return the Job of a stage: running, complete, or failed for a reason after its retries."""
     conditions = [{"type": "Complete", "status": "True"}] if complete else []
     conditions += [{"type": "Failed", "status": "True", "reason": failed}] if failed else []
     return {
         "metadata": {"name": names.stage_name("bot", UID, stage, run)},
+        "spec": {"backoffLimit": retries},
         "status": {"conditions": conditions},
     }
 

@@ -235,7 +235,7 @@ def test_failures_that_nothing_can_mend_end_the_job_and_disruptions_cost_no_retr
     assert (fail["action"], fail["onExitCodes"]["values"]) == ("FailJob", sorted(PERMANENT))
     assert (checkpointed["action"], checkpointed["onExitCodes"]["values"]) == ("Ignore", [75])
     assert (disrupted["action"], disrupted["onPodConditions"][0]["type"]) == ("Ignore", "DisruptionTarget")
-    assert (spec["backoffLimitPerIndex"], spec["podReplacementPolicy"]) == (2, "Failed")
+    assert (spec["backoffLimit"], spec["podReplacementPolicy"]) == (2, "Failed")
     assert (spec["completionMode"], spec["completions"], spec["parallelism"]) == ("Indexed", 1, 1)
     assert spec["template"]["spec"]["restartPolicy"] == "Never"
 

@@ -100,6 +100,15 @@ def test_running_training_is_shown_with_its_node() -> None:
     assert seen.requeue_after == 30
 
 
+def test_a_short_training_that_nobody_saw_running_was_admitted_all_the_same() -> None:
+    ended = {"jobs": [stage_job("train")], "pods": [pod("train", exit_code=0)]}
+    assert conditions(look(fine_tune_job(training()), **ended))["Admitted"] == ("True", "Scheduled")
+    over = {"jobs": [stage_job("train", complete=True)], "pods": [pod("train", exit_code=0)]}
+    assert conditions(look(fine_tune_job(training()), **over))["Admitted"] == ("True", "Scheduled")
+    evaluated = look(fine_tune_job(training(), evaluation=EVALUATION), **over)
+    assert conditions(evaluated)["Admitted"] == ("True", "Scheduled")
+
+
 def test_finished_training_without_evaluation_succeeds_with_its_artifacts() -> None:
     report = final(artifacts=[ADAPTER], progress={"step": 9, "totalSteps": 9, "loss": "1.2"})
     seen = look(

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from kubetune_api import names
 from kubetune_api.run import Stage
 from kubetune_operator.observe import ApplyFailure, Observation, Tuning
 from kubetune_operator.observe.situation import Launch
@@ -27,7 +28,7 @@ def attempt(number: int, exit_code: int | None = 70, **more: Any) -> dict[str, A
     return entry | {"exitCode": exit_code, "reason": "InternalError", "message": "it broke"} | more
 
 
-def failed(code: int, *, job: str = "FailedIndexes", **more: Any) -> Observation:
+def failed(code: int, *, job: str = "BackoffLimitExceeded", **more: Any) -> Observation:
     return look(
         fine_tune_job(training(), retries=0),
         jobs=[stage_job("train", failed=job)],
@@ -55,7 +56,9 @@ def test_each_exit_code_has_its_reason_and_remedy(code: int, reason: str, remedy
 def test_out_of_memory_says_what_to_raise() -> None:
     entry = pod("train", exit_code=137)
     entry["status"]["containerStatuses"][0]["state"]["terminated"]["reason"] = "OOMKilled"
-    seen = look(fine_tune_job(training(), retries=0), jobs=[stage_job("train", failed="FailedIndexes")], pods=[entry])
+    seen = look(
+        fine_tune_job(training(), retries=0), jobs=[stage_job("train", failed="BackoffLimitExceeded")], pods=[entry]
+    )
     assert conditions(seen)["Succeeded"] == ("False", "OutOfMemory")
     assert "raise resources.memory" in message(seen, "Succeeded")
 
@@ -70,7 +73,7 @@ def test_exhausted_retries_are_told_with_the_last_failure() -> None:
     status = training(attempts=[attempt(1), attempt(2)])
     seen = look(
         fine_tune_job(status, retries=2),
-        jobs=[stage_job("train", failed="FailedIndexes")],
+        jobs=[stage_job("train", failed="BackoffLimitExceeded")],
         pods=[pod("train", exit_code=70, message="boom")],
     )
     assert conditions(seen)["Succeeded"] == ("False", "RetriesExhausted")
@@ -84,10 +87,39 @@ def test_a_failed_attempt_does_not_fail_the_job_while_another_follows() -> None:
     assert message(seen, "Progressing") == "attempt 1 ended: InternalError; the next one is on its way"
 
 
+def test_a_single_retry_is_told_in_the_singular() -> None:
+    seen = look(
+        fine_tune_job(training(attempts=[attempt(1)]), retries=1),
+        jobs=[stage_job("train", failed="BackoffLimitExceeded")],
+        pods=[pod("train", exit_code=70, message="boom")],
+    )
+    assert "2 attempts failed, 1 retry is allowed" in message(seen, "Succeeded")
+
+
+def test_pods_that_a_node_turned_away_use_up_the_retries_as_well() -> None:
+    turned_away = pod("train", started=None, phase="Failed", reason="UnexpectedAdmissionError", message="no devices")
+    turned_away["status"]["message"] = "Allocate failed: no healthy devices"
+    seen = look(
+        fine_tune_job(training(), retries=2),
+        jobs=[stage_job("train", failed="BackoffLimitExceeded", retries=2)],
+        pods=[turned_away],
+    )
+    assert seen.actions.launch is None
+    assert conditions(seen)["Succeeded"] == ("False", "RetriesExhausted")
+    assert "no healthy devices" in message(seen, "Succeeded")
+
+
+def test_more_retries_than_attempts_are_listed_come_to_an_end() -> None:
+    status = training(attempts=[attempt(number) for number in range(12, 22)])
+    seen = look(fine_tune_job(status, retries=20), jobs=[stage_job("train", failed="BackoffLimitExceeded", retries=20)])
+    assert seen.actions.launch is None
+    assert conditions(seen)["Succeeded"] == ("False", "RetriesExhausted")
+
+
 def test_raised_retries_let_a_failed_job_run_again() -> None:
     seen = look(
         fine_tune_job(training(), retries=5),
-        jobs=[stage_job("train", failed="FailedIndexes")],
+        jobs=[stage_job("train", failed="BackoffLimitExceeded")],
         pods=[pod("train", exit_code=70)],
     )
     assert seen.actions.launch == Launch(Stage.TRAIN, 2, 4)
@@ -111,6 +143,19 @@ def test_disruption_costs_no_retry_and_is_bounded() -> None:
         fine_tune_job(training(), retries=0), jobs=[stage_job("train")], pods=[entry], tuning=Tuning(max_disruptions=0)
     )
     assert conditions(beyond)["Succeeded"] == ("False", "TooManyDisruptions")
+
+
+def test_a_run_may_be_suspended_as_often_as_people_like() -> None:
+    attempts = [attempt(number, 75, reason="Checkpointed") for number in range(80, 90)]
+    running = {"jobs": [stage_job("train", 90)], "pods": [pod("train", 90)]}
+    assert conditions(look(fine_tune_job(training(attempts=attempts, runs=90)), **running))["Running"][0] == "True"
+    by_itself = look(fine_tune_job(training(attempts=attempts, runs=1)), jobs=[stage_job("train")], pods=[pod("train")])
+    assert conditions(by_itself)["Succeeded"] == ("False", "TooManyDisruptions")
+
+
+def test_a_run_out_of_time_says_how_to_go_on() -> None:
+    seen = look(fine_tune_job(training(activeSeconds=3700), maxRuntime="1h"), jobs=[stage_job("train")])
+    assert f"workspace.claimName: {names.workspace_name('bot', UID)}" in message(seen, "Succeeded")
 
 
 def test_active_time_counts_over_runs_and_waiting_does_not() -> None:

@@ -65,6 +65,27 @@ def test_a_stage_without_accelerators_waits_for_cores_and_memory() -> None:
     assert "waiting for 4 cores and 16Gi of memory" in message(seen, "Progressing")
 
 
+def test_a_claim_that_does_not_exist_is_named() -> None:
+    said = '0/1 nodes are available: persistentvolumeclaim "datasets" not found. not found'
+    seen = look(fine_tune_job(stored()), jobs=[stage_job("prepare")], pods=[unschedulable("prepare", said)])
+    assert conditions(seen)["Progressing"] == ("False", "ClaimNotFound")
+    assert message(seen, "Progressing") == (
+        "there is no PersistentVolumeClaim datasets in namespace team. "
+        "Create it, or correct the pvc:// uri or workspace.claimName that names it"
+    )
+
+
+def test_a_claim_that_is_not_bound_is_no_lack_of_cores() -> None:
+    said = "0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims."
+    seen = look(fine_tune_job(stored()), jobs=[stage_job("prepare")], pods=[unschedulable("prepare", said)])
+    assert conditions(seen)["Progressing"] == ("False", "VolumePending")
+    event = EventView("ProvisioningFailed", 'storageclass "fast" not found', "PersistentVolumeClaim")
+    told = look(
+        fine_tune_job(stored()), jobs=[stage_job("prepare")], pods=[unschedulable("prepare", said)], events=[event]
+    )
+    assert 'storageclass "fast" not found; check workspace.storageClassName' in message(told, "Progressing")
+
+
 @pytest.mark.parametrize(
     ("state", "reason", "says"),
     [

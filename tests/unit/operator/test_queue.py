@@ -147,6 +147,43 @@ async def test_what_a_pass_returns_is_its_next_deadline() -> None:
         await until(lambda: passes == 3)
 
 
+async def test_a_pass_that_hangs_is_a_standstill() -> None:
+    started = asyncio.Event()
+
+    async def work(key: Key) -> None:
+        started.set()
+        await asyncio.Event().wait()
+
+    async with Working(work) as queue:
+        assert queue.stalled_seconds() == 0
+        queue.add(A)
+        await started.wait()
+        await until(lambda: queue.stalled_seconds() > 0.02)
+
+
+async def test_keys_that_nobody_works_on_are_a_standstill() -> None:
+    queue = WorkQueue(lambda key: asyncio.sleep(0))
+    queue.add(A)
+    await until(lambda: queue.stalled_seconds() > 0.02)
+
+
+async def test_a_long_queue_that_moves_is_no_standstill() -> None:
+    passes = 0
+
+    async def work(key: Key) -> None:
+        nonlocal passes
+        passes += 1
+        await asyncio.sleep(0.02)
+        raise ApiUnreachable("no answer")
+
+    async with Working(work, workers=1) as queue:
+        for number in range(30):
+            queue.add(Key("FineTuneJob", "team", f"job-{number}"))
+        await until(lambda: passes == 12)
+        assert queue.oldest_seconds() > 0.2
+        assert queue.stalled_seconds() < 0.15
+
+
 async def test_a_wedged_pass_shows_in_the_age_of_the_oldest_key() -> None:
     started = asyncio.Event()
 

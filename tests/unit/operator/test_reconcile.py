@@ -1,0 +1,149 @@
+"""One look at one object, against a cluster in memory: what is written, in which order, and never twice."""
+
+from typing import Any
+
+import pytest
+
+from kubetune_api import names
+from kubetune_operator.cluster.gather import Gatherer
+from kubetune_operator.cluster.keys import Key
+from kubetune_operator.cluster.recorder import Recorder
+from kubetune_operator.errors import Conflict, api_error
+from kubetune_operator.reconcile import Reconciler
+from kubetune_operator.telemetry.metrics import Metrics
+from unit.operator.builders import NOW, SETTINGS, UID, Manifest, ago, job_manifest, pod, training
+from unit.operator.cluster_in_memory import InMemory
+
+KEY = Key("FineTuneJob", "team", "bot")
+PREPARE, TRAIN = (names.stage_name("bot", UID, stage, 1) for stage in ("prepare", "train"))
+WORKSPACE = names.workspace_name("bot", UID)
+
+
+def operator(cluster: InMemory) -> Reconciler:
+    client: Any = cluster
+    return Reconciler(client, Gatherer(client, SETTINGS), Recorder(client), Metrics(), SETTINGS, clock=lambda: NOW)
+
+
+def reason(cluster: InMemory, type_: str = "Progressing") -> str:
+    entries = cluster.objects["FineTuneJob", "team", "bot"]["status"]["conditions"]
+    return str(next(entry["reason"] for entry in entries if entry["type"] == type_))
+
+
+def finished_pod(stage: str, exit_code: int) -> Manifest:
+    entry = pod(stage, exit_code=exit_code) | {"kind": "Pod"}
+    entry["metadata"]["labels"][names.LABEL_OWNER_UID] = UID
+    entry["metadata"]["ownerReferences"] = [{"kind": "Job", "name": names.stage_name("bot", UID, stage, 1), "uid": "j"}]
+    return entry
+
+
+async def test_the_status_is_stored_before_the_job_is_made_and_nothing_is_made_twice() -> None:
+    cluster = InMemory(job_manifest())
+    reconciler = operator(cluster)
+    await reconciler.reconcile(KEY)
+    made = [
+        ("create", "PersistentVolumeClaim", WORKSPACE),
+        ("create", "ConfigMap", PREPARE),
+        ("create", "Job", PREPARE),
+    ]
+    assert cluster.writes == [("patch", "FineTuneJob", "bot"), *made]
+    await reconciler.reconcile(KEY)
+    settled = list(cluster.writes)
+    await reconciler.reconcile(KEY)
+    assert cluster.writes == settled
+
+
+async def test_a_foreign_job_of_the_name_is_left_alone_and_told_of() -> None:
+    foreign = {"kind": "Job", "metadata": {"name": PREPARE, "ownerReferences": []}, "spec": {"theirs": True}}
+    cluster = InMemory(job_manifest(), foreign)
+    assert await operator(cluster).reconcile(KEY) == 15
+    assert cluster.objects["Job", "team", PREPARE]["spec"] == {"theirs": True}
+    assert reason(cluster) == "NameConflict"
+
+
+async def test_a_copy_of_a_job_with_all_its_labels_is_not_ours() -> None:
+    labels = {names.LABEL_OWNER_UID: UID, names.LABEL_STAGE: "train"}
+    copied = {"kind": "Job", "metadata": {"name": "copy", "labels": labels}, "spec": {}}
+    cluster = InMemory(job_manifest(training(), suspend=True), copied)
+    await operator(cluster).reconcile(KEY)
+    assert ("delete", "Job", "copy") not in cluster.writes
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (api_error(403, "Forbidden", "exceeded quota: q, requested: count/jobs.batch=1"), "QuotaExceeded"),
+        (
+            api_error(403, "Forbidden", "unable to create new content because it is being terminated"),
+            "NamespaceTerminating",
+        ),
+        (api_error(403, "Forbidden", "User cannot create jobs"), "Forbidden"),
+        (api_error(422, "Invalid", "spec.template: Invalid value"), "Rejected"),
+    ],
+)
+async def test_a_job_that_cannot_be_made_is_a_condition_that_heals(error: Any, told: str) -> None:
+    cluster = InMemory(job_manifest())
+    reconciler = operator(cluster)
+    cluster.refusals["Job"] = error
+    assert await reconciler.reconcile(KEY) == 15
+    assert reason(cluster) == told
+    del cluster.refusals["Job"]
+    await reconciler.reconcile(KEY)
+    assert ("create", "Job", PREPARE) in cluster.writes
+
+
+async def test_an_attempt_is_counted_once_although_the_status_is_written_twice() -> None:
+    cluster = InMemory(job_manifest())
+    reconciler = operator(cluster)
+    await reconciler.reconcile(KEY)
+    job = cluster.objects["Job", "team", PREPARE]
+    cluster.put(job | {"status": {"conditions": [{"type": "Complete", "status": "True"}]}})
+    cluster.put(finished_pod("prepare", 0))
+    cluster.refusals["Job"] = api_error(403, "Forbidden", "exceeded quota: q")
+    await reconciler.reconcile(KEY)
+    assert reason(cluster) == "QuotaExceeded"
+    labels = {"stage": "prepare", "reason": "Completed"}
+    assert reconciler.metrics.registry.get_sample_value("kubetune_attempts_finished_total", labels) == 1
+
+
+async def test_an_object_that_changed_meanwhile_is_read_again() -> None:
+    cluster = InMemory(job_manifest())
+    reconciler = operator(cluster)
+    gather = reconciler.gatherer.snapshot
+
+    async def meanwhile(key: Key, manifest: Any) -> Any:
+        found = await gather(key, manifest)
+        cluster.put(cluster.objects["FineTuneJob", "team", "bot"])
+        return found
+
+    reconciler.gatherer.snapshot = meanwhile  # type: ignore[method-assign]
+    with pytest.raises(Conflict):
+        await reconciler.reconcile(KEY)
+    assert not cluster.of("Job")
+
+
+async def test_a_run_that_is_over_is_never_run_again() -> None:
+    over = {"type": "Succeeded", "status": "True", "reason": "Completed", "lastTransitionTime": ago(50)}
+    status = training()
+    status["conditions"].append(over)
+    cluster = InMemory(job_manifest(status))
+    await operator(cluster).reconcile(KEY)
+    settled = list(cluster.writes)
+    await operator(cluster).reconcile(KEY)
+    assert not cluster.of("Job")
+    assert cluster.writes == settled
+
+
+async def test_an_object_that_is_being_deleted_is_left_alone() -> None:
+    manifest = job_manifest()
+    manifest["metadata"]["deletionTimestamp"] = ago(1)
+    cluster = InMemory(manifest)
+    assert await operator(cluster).reconcile(KEY) is None
+    assert cluster.writes == []
+
+
+async def test_the_log_of_a_pod_that_ended_is_read_once() -> None:
+    cluster = InMemory(job_manifest(training()), finished_pod("train", 70))
+    reconciler = operator(cluster)
+    for _ in range(3):
+        await reconciler.reconcile(KEY)
+    assert cluster.log_reads == 1

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,14 @@ class Exit:
     lost: bool = False
     """Nobody saw the end: the process that kept the container was killed."""
 
+    @property
+    def seconds(self) -> float:
+        """How long it ran; 0 when that is not known."""
+        if not self.started_at or not self.finished_at:
+            return 0.0
+        begin, end = (datetime.fromisoformat(stamp[:26]) for stamp in (self.started_at, self.finished_at))
+        return (end - begin).total_seconds()
+
 
 class Attempt:
     """A start of a container; `directory` holds its log, its termination message and the notes of its shim."""
@@ -77,6 +86,11 @@ class Attempt:
         return str(self._shim().get("startedAt", ""))
 
     @property
+    def start_error(self) -> str:
+        """Why the process could not be started; empty when it could."""
+        return str(self._shim().get("error", ""))
+
+    @property
     def pid(self) -> int | None:
         """Pid of the shim; its descendants are the container."""
         return self._process.pid if self._process else self._shim().get("pid")
@@ -88,8 +102,18 @@ class Attempt:
         """Start the shim and wait until it has started the container, or failed to."""
         self.directory.mkdir(parents=True)
         self.termination_log.touch(mode=0o600)
+        self._process = self._spawn(orders, alive)
+        while True:
+            if (self.directory / "shim.json").exists() or self._process.poll() is not None:
+                return
+            await asyncio.sleep(POLL_SECONDS)
+
+    def _spawn(self, orders: Orders, alive: Path) -> subprocess.Popen[bytes]:
+        lock = _take(self.directory)
+        assert lock is not None, "two kubelets work in one directory"
         document = {
             "directory": str(self.directory),
+            "lock": lock,
             "command": orders.command,
             "environment": orders.environment,
             "workingDirectory": orders.working_directory,
@@ -100,25 +124,23 @@ class Attempt:
             "aliveSeconds": orders.alive_seconds,
             "graceSeconds": orders.grace_seconds,
         }
-        lock = _take(self.directory)
-        assert lock is not None, "two kubelets work in one directory"
         try:
-            self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", str(SHIM)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.DEVNULL,
-                stderr=(self.directory / "shim.log").open("wb"),
-                pass_fds=(lock,),
-                start_new_session=True,
-            )
+            with (self.directory / "shim.log").open("wb") as errors:
+                process = subprocess.Popen(
+                    [sys.executable, "-I", "-S", str(SHIM)],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.DEVNULL,
+                    stderr=errors,
+                    pass_fds=(lock,),
+                    start_new_session=True,
+                )
         finally:
             os.close(lock)
-        assert self._process.stdin is not None
+        assert process.stdin is not None
         with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.write(json.dumps(document).encode())
-            self._process.stdin.close()
-        while not (self.directory / "shim.json").exists() and self._process.poll() is None:
-            await asyncio.sleep(POLL_SECONDS)
+            process.stdin.write(json.dumps(document).encode())
+            process.stdin.close()
+        return process
 
     async def wait(self) -> Exit:
         """Return how the container ended, as soon as it has."""

@@ -39,7 +39,8 @@ class Container:
         self.initial = initial
         self.directory = pod.directory / "containers" / self.name
         self.attempts = attempts_in(self.directory)
-        self._waiting: JSON = {"reason": "PodInitializing" if pod.has_initial and not initial else "ContainerCreating"}
+        first = "PodInitializing" if pod.has_initial and not initial else "ContainerCreating"
+        self._waiting: JSON = {} if self.attempts else {"reason": first}
         self._ended: dict[int, JSON] = {}
         self._failures = 0
 
@@ -108,7 +109,8 @@ class Container:
         if ended.error:
             self.pod.warn("Failed", f"Error: {ended.error}", self)
         elif ended.oom_killed:
-            self.pod.warn("OOMKilled", f"Container {self.name} took more memory than its limit {self.memory_limit}", self)
+            message = f"Container {self.name} took more memory than its limit {self.memory_limit}"
+            self.pod.warn("OOMKilled", message, self)
         if len(self.pod.containers) > 1:  # else the next state follows at once, and is worth the one write
             self.pod.changed()
         return ended
@@ -122,10 +124,8 @@ class Container:
     async def _back_off(self, attempt: Attempt) -> None:
         """Wait before the next start, longer each time; anew after ten minutes of running well."""
         assert attempt.exit is not None
-        if attempt.exit.finished_at and attempt.exit.started_at:
-            ran = timestamps.parse(_seconds(attempt.exit.finished_at)) - timestamps.parse(_seconds(attempt.exit.started_at))
-            if ran.total_seconds() > CALM_SECONDS:
-                self._failures = 0
+        if attempt.exit.seconds > CALM_SECONDS:
+            self._failures = 0
         first = self.pod.settings.back_off_seconds
         delay = min(LONGEST_BACK_OFF, first * 2.0**self._failures)
         self._failures += 1
@@ -159,7 +159,8 @@ class Container:
         for old in self.attempts[:-2]:
             shutil.rmtree(old.directory, ignore_errors=True)
         self.attempts = self.attempts[-2:]
-        self.pod.say("Started", f"Container started: {self.name}", self)
+        if not attempt.start_error:
+            self.pod.say("Started", f"Started container {self.name}", self)
         if self.pod.stopping.is_set():
             attempt.terminate()
 

@@ -68,9 +68,7 @@ def _decoded(found: JSON, kind: Resource) -> dict[str, bytes]:
     return entries | {name: base64.b64decode(value) for name, value in (found.get("binaryData") or {}).items()}
 
 
-async def resolve(
-    container: JSON, pod: JSON, references: References, allocatable: Mapping[str, str]
-) -> dict[str, str]:
+async def resolve(container: JSON, pod: JSON, references: References, allocatable: Mapping[str, str]) -> dict[str, str]:
     """Return the variables that a container declares.
 
     Raises:

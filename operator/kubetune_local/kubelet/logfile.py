@@ -97,7 +97,7 @@ def _tail_of_file(path: Path, count: int) -> list[bytes]:
         if start == 0 or _complete(lines) > count:
             break
         block *= 4
-    wanted, seen = 0, 0
+    wanted, seen = 0, int(bool(lines) and not _is_last_of_line(lines[-1]))  # a last line without its end is one too
     for index in range(len(lines) - 1, -1, -1):
         seen += _is_last_of_line(lines[index])
         if seen > count:

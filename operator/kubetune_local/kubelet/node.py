@@ -159,14 +159,10 @@ class NodeKeeper:
                 ("PIDPressure", "SufficientPID", "sufficient PID available"),
             )
         ]
-        if ready:
-            conditions.append(
-                {"type": "Ready", "status": "True", "reason": "KubeletReady", "message": "kubelet runs pods as processes"}
-            )
-        else:
-            conditions.append(
-                {"type": "Ready", "status": "False", "reason": "KubeletNotReady", "message": "the kubelet is going down"}
-            )
+        reason, message = ("KubeletReady", "kubelet runs pods as processes")
+        if not ready:
+            reason, message = ("KubeletNotReady", "kubelet is going down")
+        conditions.append({"type": "Ready", "status": str(ready), "reason": reason, "message": message})
         return {
             "capacity": dict(self.capacity),
             "allocatable": dict(self.capacity),
@@ -200,7 +196,7 @@ class NodeKeeper:
             log.warning("the node cannot be registered: %s", error)
 
     async def _renew(self, node: JSON) -> None:
-        ready = next((each for each in node["status"].get("conditions", []) if each["type"] == "Ready"), {})
+        ready: JSON = next((each for each in node["status"].get("conditions", []) if each["type"] == "Ready"), {})
         if ready.get("status") == "Unknown":  # the node controller gave us up while the machine slept
             await self.publish(ready=True)
         name = self._settings.node_name

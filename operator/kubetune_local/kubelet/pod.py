@@ -199,13 +199,12 @@ class PodWorker:
 
     async def _kill_late(self) -> None:
         await self.stopping.wait()
-        while time.monotonic() < self._kill_at:
-            await asyncio.sleep(min(0.1, max(0.0, self._kill_at - time.monotonic())))
         while True:
-            for container in self.every():
+            late = time.monotonic() - self._kill_at
+            for container in self.every() if late >= 0 else []:
                 if container.running is not None:
                     container.running.kill()
-            await asyncio.sleep(1.0)
+            await asyncio.sleep(min(0.1, max(0.0, -late)) if late < 0 else 1.0)
 
     async def _deadline(self) -> None:
         seconds = self.pod["spec"].get("activeDeadlineSeconds")

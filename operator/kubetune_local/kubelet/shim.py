@@ -30,6 +30,7 @@ def main() -> int:
     """Run the container to its end."""
     orders = json.load(sys.stdin)
     sys.stdin.close()
+    os.set_inheritable(orders["lock"], False)
     Shim(orders).run()
     return 0
 
@@ -60,7 +61,7 @@ class Shim:
             signal.signal(number, self._on_signal)
         started = now()
         output, error = self._start()
-        note(self.directory / "shim.json", {"pid": os.getpid(), "main": self.main, "startedAt": started})
+        note(self.directory / "shim.json", {"pid": os.getpid(), "startedAt": started, "error": error})
         if not error:
             self._follow(output, wakeup)
         self._end_descendants()

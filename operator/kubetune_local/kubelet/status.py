@@ -154,4 +154,7 @@ def _dated(conditions: list[JSON], previous: JSON, moment: datetime) -> list[JSO
         same = before.get("status") == condition["status"] and before.get("lastTransitionTime")
         condition["lastTransitionTime"] = before["lastTransitionTime"] if same else timestamps.rfc3339(moment)
         condition["lastProbeTime"] = None
+        # The patch merges conditions by type: what no longer holds has to be said.
+        condition.setdefault("reason", None)
+        condition.setdefault("message", None)
     return conditions

@@ -49,7 +49,7 @@ async def lay_out(pod: JSON, source: VolumeSource) -> dict[str, Path]:
 
 
 async def _lay_out(volume: JSON, pod: JSON, source: VolumeSource) -> Path:
-    own = source.directory / volume["name"]
+    own = source.directory / str(volume["name"])
     namespace = pod["metadata"]["namespace"]
     if "emptyDir" in volume:
         own.mkdir(parents=True, exist_ok=True)
@@ -124,10 +124,10 @@ async def _claimed(name: str, namespace: str, client: KubeClient) -> Path:
 
 
 async def _files_of(part: JSON, pod: JSON, source: VolumeSource, mode: int) -> dict[str, tuple[bytes, int]]:
-    if "configMap" in part:
-        return _items("configmap", part["configMap"], await source.references.config_map(part["configMap"]["name"]), mode)
-    if "secret" in part:
-        return _items("secret", part["secret"], await source.references.secret(part["secret"]["name"]), mode)
+    if config_map := part.get("configMap"):
+        return _items("configmap", config_map, await source.references.config_map(config_map["name"]), mode)
+    if secret := part.get("secret"):
+        return _items("secret", secret, await source.references.secret(secret["name"]), mode)
     if "downwardAPI" in part:
         return {item["path"]: _downward(item, pod, source, mode) for item in part["downwardAPI"].get("items") or []}
     if "serviceAccountToken" in part:

@@ -1,1 +1,1 @@
-"""Starts a cluster of this machine: the embedded API server and its controllers, or a real control plane; and a kubelet."""
+"""Starts a cluster on this machine: the embedded API server or a real control plane, with the kubelet of processes."""

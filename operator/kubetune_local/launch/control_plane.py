@@ -139,7 +139,7 @@ class ControlPlane:
             "--use-service-account-credentials",
             "--node-monitor-period=1s",
         ]
-        for name, command in (("kube-controller-manager", manager), ("kube-scheduler", [self._paths["kube-scheduler"]])):
+        for name, command in ((PROGRAMS[2], manager), (PROGRAMS[3], [self._paths[PROGRAMS[3]]])):
             kubeconfig = self.directory / "pki" / f"{name}.kubeconfig"
             write_kubeconfig(kubeconfig, endpoint.server, token=self.pki.token(name), ca_file=endpoint.ca)
             common = [f"--kubeconfig={kubeconfig}", "--leader-elect=false", "--secure-port=0", "--profiling=false"]

@@ -15,7 +15,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 DAYS = 3650
 Key = ec.EllipticCurvePrivateKey
-_NAMES = ("localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local")
+_SERVICE = "kubernetes.default.svc"
+_NAMES = ("localhost", "kubernetes", "kubernetes.default", _SERVICE, f"{_SERVICE}.cluster.local")
 _ADDRESSES = ("127.0.0.1", "::1", "10.96.0.1")
 
 

@@ -76,7 +76,9 @@ class Programs:
 async def _end(process: subprocess.Popen[bytes]) -> None:
     try:
         async with asyncio.timeout(STOP_SECONDS):
-            while process.poll() is None:
+            while True:
+                if process.poll() is not None:
+                    return
                 await asyncio.sleep(0.02)
     except TimeoutError:
         process.kill()

@@ -120,8 +120,12 @@ def _group(group: str, versions: list[str]) -> Obj:
 def _resources(resources: list[Resource]) -> Obj:
     group_version = resources[0].api_version
     head = {"kind": "APIResourceList"} | ({"apiVersion": "v1"} if resources[0].group else {})
-    entries = [entry for resource in resources for entry in _entries(resource)]
-    return {**head, "groupVersion": group_version, "resources": sorted(entries, key=lambda entry: entry["name"])}
+    in_order = sorted(resources, key=lambda resource: resource.plural)
+    return {
+        **head,
+        "groupVersion": group_version,
+        "resources": [entry for each in in_order for entry in _entries(each)],
+    }
 
 
 def _entries(resource: Resource) -> list[Obj]:

@@ -32,6 +32,19 @@ _TYPE_META = {
         "type": "string",
     },
 }
+_EMBEDDED = {
+    "apiVersion": {
+        "description": "apiVersion defines the versioned schema of this representation of an object. More info:"
+        f" {_CONVENTIONS}#resources",
+        "type": "string",
+    },
+    "kind": {
+        "description": "kind is a string value representing the type of this object. In CamelCase. More info:"
+        f" {_CONVENTIONS}#types-kinds",
+        "type": "string",
+    },
+}
+_SCALE = "io.k8s.api.autoscaling.v1.Scale"
 _PATCH_TYPES = ["apply-patch+yaml", "json-patch+json", "merge-patch+json", "strategic-merge-patch+json"]
 _PATCH_SCHEMA = {
     "description": "Patch is provided to give a concrete name and type to the Kubernetes PATCH request body.",
@@ -181,7 +194,8 @@ def _published(schema: Any) -> Any:
     if shown.get("x-kubernetes-int-or-string") is True and not shown.keys() & {"anyOf", "allOf"}:
         shown["anyOf"] = [{"type": "integer"}, {"type": "string"}]
     if shown.get("x-kubernetes-embedded-resource") is True:
-        shown["properties"] = shown.get("properties", {}) | _object_fields()
+        shown["properties"] = shown.get("properties", {}) | _object_fields() | _EMBEDDED
+        shown["required"] = ["kind", "apiVersion"] + shown.get("required", [])
     return shown
 
 
@@ -199,8 +213,9 @@ def _paths(resource: Resource) -> Obj:
     on_item = [verb for verb in _METHODS if verb not in _ON_COLLECTION and verb in resource.verbs]
     if on_item:
         paths[f"{base}/{{name}}"] = _operations(resource, on_item)
-    if resource.has_status:
-        paths[f"{base}/{{name}}/status"] = _operations(resource, ["get", "update", "patch"])
+    for subresource in ("status", "scale"):
+        if subresource in resource.subresources:
+            paths[f"{base}/{{name}}/{subresource}"] = _operations(resource, ["get", "update", "patch"], subresource)
     return {path: _path_parameters(path) | operations for path, operations in paths.items()}
 
 
@@ -210,16 +225,18 @@ def _path_parameters(path: str) -> Obj:
     return {"parameters": [{"name": name, "in": "path", "required": True, "schema": schema} for name in names]}
 
 
-def _operations(resource: Resource, verbs: list[str]) -> Obj:
-    return {_METHODS[verb][0]: _operation(resource, verb) for verb in verbs}
+def _operations(resource: Resource, verbs: list[str], subresource: str = "") -> Obj:
+    return {_METHODS[verb][0]: _operation(resource, verb, subresource) for verb in verbs}
 
 
-def _operation(resource: Resource, verb: str) -> Obj:
+def _operation(resource: Resource, verb: str, subresource: str) -> Obj:
     method, parameters = _METHODS[verb]
-    name = schema_name(resource)
+    name, gvk = schema_name(resource), _gvk(resource, resource.kind)
+    if subresource == "scale":
+        name, gvk = _SCALE, {"group": "autoscaling", "version": "v1", "kind": "Scale"}
     result = {"list": _list_name(resource), "delete": f"{_META}Status", "deletecollection": f"{_META}Status"}
     operation: Obj = {
-        "description": f"{verb} {resource.kind}",
+        "description": f"{verb} {subresource or resource.kind}",
         "parameters": [
             {"name": key, "in": "query", "schema": {"type": kind, "uniqueItems": True}}
             for key, kind in parameters.items()
@@ -229,17 +246,22 @@ def _operation(resource: Resource, verb: str) -> Obj:
             "401": {"description": "Unauthorized"},
         },
         "x-kubernetes-action": verb if verb in ("list", "deletecollection") else method,
-        "x-kubernetes-group-version-kind": _gvk(resource, resource.kind),
+        "x-kubernetes-group-version-kind": gvk,
     }
-    bodies = {"create": name, "update": name, "delete": f"{_META}DeleteOptions"}
-    if verb in bodies:
-        content = {"application/json": _schema_of(bodies[verb])}
-        operation["requestBody"] = {"content": content} | ({} if verb == "delete" else {"required": True})
-    elif verb == "patch":
+    body = _request_body(resource, verb, name)
+    return operation | ({"requestBody": body} if body else {})
+
+
+def _request_body(resource: Resource, verb: str, name: str) -> Obj | None:
+    if verb in ("create", "update"):
+        return {"content": {"application/json": _schema_of(name)}, "required": True}
+    if verb == "delete":
+        return {"content": {"application/json": _schema_of(f"{_META}DeleteOptions")}}
+    if verb == "patch":
         types = _PATCH_TYPES[:3] if resource.custom else _PATCH_TYPES
         content = {f"application/{media}": _schema_of(f"{_META}Patch") for media in types}
-        operation["requestBody"] = {"content": content, "required": True}
-    return operation
+        return {"content": content, "required": True}
+    return None
 
 
 def _schema_of(name: str) -> Obj:

@@ -195,7 +195,7 @@ def _published(schema: Any) -> Any:
         shown["anyOf"] = [{"type": "integer"}, {"type": "string"}]
     if shown.get("x-kubernetes-embedded-resource") is True:
         shown["properties"] = shown.get("properties", {}) | _object_fields() | _EMBEDDED
-        shown["required"] = ["kind", "apiVersion"] + shown.get("required", [])
+        shown["required"] = ["kind", "apiVersion", *shown.get("required", [])]
     return shown
 
 

@@ -34,7 +34,8 @@ ENV PATH=/opt/kubetune/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     DO_NOT_TRACK=1 \
     HF_HUB_DISABLE_TELEMETRY=1 \
-    HOME=/tmp
+    HOME=/tmp \
+    USER=kubetune
 USER 65532:65532
 WORKDIR /tmp
 # The operator says `python -m kubetune_trainer /etc/kubetune/run.json`; by hand: docker run ... run.json

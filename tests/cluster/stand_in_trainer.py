@@ -26,8 +26,11 @@ STEP_SECONDS = 0.05
 def main() -> int:
     """Run one stage; return the exit code."""
     signal.signal(signal.SIGTERM, lambda number, frame: STOP.set())
-    run = json.loads(Path(sys.argv[1]).read_text())
-    workspace = Path(json.loads(os.environ.get("KUBETUNE_MOUNTS", "{}")).get(run["workspace"], run["workspace"]))
+    mounts = json.loads(os.environ.get("KUBETUNE_MOUNTS", "{}"))
+    run_file = Path(sys.argv[1])
+    folder = Path(mounts.get(str(run_file.parent), run_file.parent))
+    run = json.loads((folder / run_file.name).read_text())
+    workspace = Path(mounts.get(run["workspace"], run["workspace"]))
     stage = run["stage"]
     words = [word.removeprefix(f"{stage}-") for word in _script(run) if word.startswith(f"{stage}-")]
     attempt = _count(workspace / "stand-in" / f"{stage}-attempts")

@@ -1,19 +1,13 @@
-"""Environment of the trainer: nothing is sent home, and everything that is written has a place it may be written to."""
+"""Environment of the trainer: nothing is sent home, and what it says is seen at once.
+
+HOME and USER are the image's: a kubelet that runs no images has those of its own machine.
+"""
 
 from collections.abc import Mapping, Sequence
 
 from .metadata import Manifest
-from .volumes import SCRATCH_PATH
 
-#: The root file system is read-only, and the user has no entry in its passwd: both must be told to libraries.
-_ENVIRONMENT = {
-    "HOME": SCRATCH_PATH,
-    "USER": "kubetune",
-    "HF_HOME": f"{SCRATCH_PATH}/huggingface",
-    "HF_HUB_DISABLE_TELEMETRY": "1",
-    "DO_NOT_TRACK": "1",
-    "PYTHONUNBUFFERED": "1",
-}
+_ENVIRONMENT = {"HF_HUB_DISABLE_TELEMETRY": "1", "DO_NOT_TRACK": "1", "PYTHONUNBUFFERED": "1"}
 
 
 def environment(further: Mapping[str, str]) -> list[Manifest]:

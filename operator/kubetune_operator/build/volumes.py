@@ -8,7 +8,7 @@ from ..plan.plan import WorkspacePlan
 from .config_map import RUN_FILE_FOLDER
 from .metadata import Manifest
 
-SCRATCH_PATH = "/tmp"
+_SCRATCH_PATH = "/tmp"
 _SHARED_MEMORY_PATH = "/dev/shm"
 _WORKSPACE, _RUN_FILE, _SCRATCH, _SHARED_MEMORY = "workspace", "run-file", "scratch", "shared-memory"
 
@@ -34,7 +34,7 @@ def mounts(workspace: WorkspacePlan, claims: Sequence[str]) -> list[Manifest]:
     return [
         {"name": _WORKSPACE, "mountPath": WORKSPACE_PATH},
         {"name": _RUN_FILE, "mountPath": RUN_FILE_FOLDER, "readOnly": True},
-        {"name": _SCRATCH, "mountPath": SCRATCH_PATH},
+        {"name": _SCRATCH, "mountPath": _SCRATCH_PATH},
         {"name": _SHARED_MEMORY, "mountPath": _SHARED_MEMORY_PATH},
         *(
             {"name": _name(workspace, claims, claim), "mountPath": f"{CLAIMS_PATH}/{claim}", "readOnly": True}

@@ -57,7 +57,7 @@ def _data_ready(situation: Situation, subject: Subject) -> Finding | None:
 def _admitted(situation: Situation, subject: Subject) -> Finding | None:
     pod = situation.pod
     placed = pod is not None and pod.stage == Stage.TRAIN and pod.scheduled
-    if placed and pod is not None and (not pod.ended or pod.phase == "Succeeded"):
+    if placed and pod is not None and (pod.phase != "Failed" or situation.step in _OVER):
         return Finding("True", "Scheduled", f"it has its place on node {pod.node}")
     if situation.stage is not Stage.TRAIN or situation.step in _OVER:
         return None

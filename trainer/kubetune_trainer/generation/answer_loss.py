@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from .prefix import shared_prefix
-from .slab_cache import CausalModel, SlabCache, takes_slab
+from .slab_cache import CausalModel, SlabCache, holding, takes_slab
 
 _LOGIT_ROWS = 256
 
@@ -102,8 +102,8 @@ def _piece_nats(model: CausalModel, cache: SlabCache | None, ids: Tensor, target
     rows, columns = (targets >= 0).nonzero(as_tuple=True)
     positions = torch.arange(start, start + ids.shape[1], device=ids.device)[None].expand_as(ids)
     with _logits_at(model, rows, columns):
-        state = {} if cache is None else {"position_ids": positions, "past_key_values": cache}
-        output = model(input_ids=ids, use_cache=cache is not None, **state)
+        state = {"use_cache": False} if cache is None else {"position_ids": positions, **holding(model, cache)}
+        output = model(input_ids=ids, **state)
     totals = torch.zeros(len(ids), dtype=torch.float64)
     if len(rows):
         losses = _token_nats(output.logits.reshape(-1, output.logits.shape[-1]), targets[rows, columns])

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from .prefix import Prefix, shared_prefix
-from .slab_cache import CausalModel, bytes_per_position, slides, takes_slab
+from .slab_cache import CausalModel, bytes_per_position, holding, slides, takes_slab
 
 _MAX_ROWS = 64
 _PREFILL_TOKENS = 4096
@@ -174,9 +174,8 @@ class _Batch:
             input_ids=ids,
             position_ids=positions,
             attention_mask=self.mask[:, :seen],
-            past_key_values=self.cache,
-            use_cache=True,
             logits_to_keep=1,
+            **holding(self.model, self.cache),
         )
         logits: Tensor = output.logits[:, -1]
         return logits

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
-from .slab_cache import CausalModel, SlabCache, new_cache, takes_slab
+from .slab_cache import CausalModel, SlabCache, holding, new_cache, takes_slab
 
 #: Shorter common starts are not worth a pass of their own.
 _WORTH_IT = 16
@@ -65,5 +65,5 @@ def shared_prefix(model: CausalModel, prompts: Sequence[Sequence[int]], *, use: 
     for start in range(0, length, _CHUNK):
         part = ids[:, start : start + _CHUNK]
         positions = torch.arange(start, start + part.shape[1], device=model.device)[None]
-        model(input_ids=part, position_ids=positions, past_key_values=cache, use_cache=True, logits_to_keep=1)
+        model(input_ids=part, position_ids=positions, logits_to_keep=1, **holding(model, cache))
     return Prefix(length, cache)

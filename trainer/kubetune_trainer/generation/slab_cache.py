@@ -9,6 +9,8 @@ from transformers.cache_utils import Cache, CacheLayerMixin
 
 #: Layer kinds whose whole state is keys and values by position.
 _ATTENTION_KINDS = {"full_attention", "sliding_attention", "chunked_attention"}
+#: The name of forward's argument for the cache: transformers from 5.24 on, and before.
+_CACHE_ARGUMENTS = ("cache", "past_key_values")
 #: Fields of configurations that mix attention with recurrent layers.
 _RECURRENT_FIELDS = ("state_size", "ssm_cfg", "mamba_d_state", "mamba_d_conv", "attn_layer_period", "conv_L_cache")
 
@@ -120,9 +122,21 @@ def _text_config(model: CausalModel) -> Any:
     return model.config.get_text_config(decoder=True)
 
 
+def _cache_argument(model: CausalModel) -> str | None:
+    parameters = inspect.signature(model.forward).parameters
+    return next((name for name in _CACHE_ARGUMENTS if name in parameters), None)
+
+
+def holding(model: CausalModel, cache: SlabCache) -> dict[str, Any]:
+    """Return the arguments that make a forward pass read and fill the cache."""
+    name = _cache_argument(model)
+    assert name is not None, "only models for which takes_slab is true have a cache"
+    return {name: cache, "use_cache": True}
+
+
 def takes_slab(model: CausalModel) -> bool:
     """Return whether keys and values by position are the whole state of the model (nothing recurrent)."""
-    if "past_key_values" not in inspect.signature(model.forward).parameters:
+    if _cache_argument(model) is None:
         return False
     config = _text_config(model)
     kinds = getattr(config, "layer_types", None)

@@ -43,6 +43,15 @@ def main() -> int:
     return {"prepare": _prepare, "train": _train, "evaluate": _evaluate}[stage](run, workspace, words)
 
 
+def _real_path(path: str) -> Path:
+    """Return where a pod path lies under a kubelet that cannot mount."""
+    mounts = json.loads(os.environ.get("KUBETUNE_MOUNTS", "{}"))
+    for mount, place in mounts.items():
+        if Path(path).is_relative_to(mount):
+            return Path(place) / Path(path).relative_to(mount)
+    return Path(path)
+
+
 _REASONS = {65: "BadDataset", 66: "ModelUnavailable", 78: "Diverged"}
 _MESSAGES = {
     65: "rows 3 and 17 of train.jsonl have no assistant turn; correct them and create the job again",

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from kubetune_local.kubelet.environment import inherited
+from kubetune_local.kubelet.logfile import last_lines
 from kubetune_local.kubelet.pod import PodWorker
 from kubetune_local.kubelet.settings import KubeletSettings
 from kubetune_local.kubelet.status import Ending
@@ -40,6 +41,12 @@ def condition(status: JSON, kind: str) -> JSON:
 
 def running(api: FakeApi) -> bool:
     return bool(api.statuses) and api.statuses[-1]["phase"] == "Running"
+
+
+def ready(one: PodWorker) -> bool:
+    """The container has said so: its traps are set."""
+    latest = one.containers[0].latest
+    return latest is not None and last_lines(latest.log, 1) == ["ready"]
 
 
 async def test_a_pod_whose_containers_end_well_succeeds(tmp_path: Path) -> None:
@@ -84,9 +91,9 @@ async def test_on_failure_starts_again_until_it_ends_well(tmp_path: Path) -> Non
 
 async def test_a_deleted_pod_gets_sigterm_then_its_object_is_removed(tmp_path: Path) -> None:
     api = FakeApi()
-    obj = pod(shell("trap 'exit 75' TERM; while true; do sleep 0.05; done"))
+    obj = pod(shell("trap 'exit 75' TERM; echo ready; while true; do sleep 0.05; done"))
     life = asyncio.create_task((one := worker(tmp_path, obj, api)).run())
-    await until(lambda: running(api))
+    await until(lambda: ready(one))
     meta = obj["metadata"] | {"deletionTimestamp": "2026-01-01T00:00:00Z", "deletionGracePeriodSeconds": 10}
     one.update({**obj, "metadata": meta})
     await asyncio.wait_for(life, 10)
@@ -97,8 +104,9 @@ async def test_a_deleted_pod_gets_sigterm_then_its_object_is_removed(tmp_path: P
 
 async def test_a_container_that_ignores_sigterm_is_killed_after_its_grace(tmp_path: Path) -> None:
     api = FakeApi()
-    life = asyncio.create_task((one := worker(tmp_path, pod(shell("trap '' TERM; sleep 60")), api)).run())
-    await until(lambda: running(api))
+    obj = pod(shell("trap '' TERM; echo ready; sleep 60"))
+    life = asyncio.create_task((one := worker(tmp_path, obj, api)).run())
+    await until(lambda: ready(one))
     one.stop(0.3)
     await asyncio.wait_for(life, 10)
     assert ended(api.statuses[-1])["exitCode"] == 137
@@ -156,8 +164,8 @@ async def test_a_container_without_a_command_says_that_images_are_not_run(tmp_pa
 
 async def test_a_kubelet_that_comes_back_goes_on_with_the_pod(tmp_path: Path) -> None:
     api, obj = FakeApi(), pod(shell("trap 'exit 7' TERM; echo ready; while true; do sleep 0.05; done"))
-    first = asyncio.create_task(worker(tmp_path, obj, api).run())
-    await until(lambda: running(api))
+    first = asyncio.create_task((before := worker(tmp_path, obj, api)).run())
+    await until(lambda: ready(before))
     first.cancel()
     await asyncio.gather(first, return_exceptions=True)
     second = asyncio.create_task((one := worker(tmp_path, obj, api)).run())

@@ -219,7 +219,8 @@ def test_a_sequence_length_above_the_models_positions(job: Job) -> None:
     assert refusal(job, training={"sequenceLength": 512}) == (
         Exit.BAD_SPEC,
         "SequenceTooLong",
-        f"spec.training.sequenceLength 512 is more than the 256 positions of {job.model.as_uri()}; set it to at most 256",
+        f"spec.training.sequenceLength 512 is more than the 256 positions of {job.model.as_uri()}; "
+        "set it to at most 256",
     )
 
 
@@ -243,8 +244,8 @@ def test_a_file_of_another_kind(job: Job) -> None:
     assert refusal(with_data(job, "rows.xlsx", b"PK")) == (
         Exit.BAD_DATASET,
         "BadDataset",
-        f"{(job.folder / 'rows.xlsx').as_uri()}: files that end in .xlsx cannot be read; write .jsonl, .json, .csv, .tsv "
-        "or .parquet",
+        f"{(job.folder / 'rows.xlsx').as_uri()}: files that end in .xlsx cannot be read; write .jsonl, .json, .csv, "
+        ".tsv or .parquet",
     )
 
 

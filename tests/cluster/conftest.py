@@ -1,16 +1,16 @@
-"""One suite, three worlds: `--cluster=embedded`, `--cluster=control-plane`, or `--cluster=<context of the kubeconfig>`."""
+"""One suite in three worlds: `--cluster=embedded`, `--cluster=control-plane`, or a context of the kubeconfig."""
 
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
-from kubetune_local.client import NAMESPACES, SERVICE_ACCOUNTS, KubeClient
-from kubetune_local.kubeconfig import load_kubeconfig
 
 from cluster.harness.operator import Operator
 from cluster.harness.under_test import ClusterUnderTest, install_definitions
 from cluster.harness.worlds import ASSETS, CONTROL_PLANE, World, chosen_worlds, missing_programs, world_named
+from kubetune_local.client import NAMESPACES, SERVICE_ACCOUNTS, KubeClient
+from kubetune_local.kubeconfig import load_kubeconfig
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -29,13 +29,13 @@ def files_of(log: Path) -> list[Path]:
 
 def last_lines(log: Path, count: int) -> list[str]:
     """Return the last lines, without their times."""
-    text = b"".join(render(records(log, Selection(tail=count)), timestamps=False))
+    text = b"".join(Renderer(timestamps=False).render(records(log, Selection(tail=count))))
     return text.decode("utf-8", "replace").splitlines()
 
 
-def records(log: Path, selection: Selection) -> Iterator[bytes]:
-    """Yield the records selected, as they are in the file."""
-    lines = _all(log) if selection.tail is None else iter(_tail(log, selection.tail))
+def records(log: Path, selection: Selection, end: int | None = None) -> Iterator[bytes]:
+    """Yield the records selected, as they are in the file; of the newer file, those before the offset `end`."""
+    lines = _all(log, end) if selection.tail is None else iter(_tail(log, selection.tail, end))
     if selection.since is None:
         yield from lines
         return
@@ -54,26 +54,37 @@ def moment(line: bytes) -> float:
         return 0.0
 
 
-def render(lines: Iterator[bytes], *, timestamps: bool) -> Iterator[bytes]:
-    """Yield what people see: lines put together again, with the time before each when asked for."""
-    inside = False
-    for line in lines:
-        stamp, _, rest = line.partition(b" ")
-        _stream, _, rest = rest.partition(b" ")
-        tag, _, content = rest.partition(b" ")
-        content = content.removesuffix(b"\n")
-        lead = stamp + b" " if timestamps and not inside else b""
-        inside = tag == b"P"
-        yield lead + content + (b"" if inside else b"\n")
+class Renderer:
+    """Turns records into what people see: lines put together again, with the time before each when asked for."""
+
+    def __init__(self, *, timestamps: bool) -> None:
+        self._timestamps = timestamps
+        self._inside = False
+
+    def render(self, lines: Iterable[bytes]) -> Iterator[bytes]:
+        """Yield the text of records; a line may go on in the records of the next call."""
+        for line in lines:
+            stamp, _, rest = line.partition(b" ")
+            _stream, _, rest = rest.partition(b" ")
+            tag, _, content = rest.partition(b" ")
+            content = content.removesuffix(b"\n")
+            lead = stamp + b" " if self._timestamps and not self._inside else b""
+            self._inside = tag == b"P"
+            yield lead + content + (b"" if self._inside else b"\n")
 
 
-def _all(log: Path) -> Iterator[bytes]:
+def _all(log: Path, end: int | None) -> Iterator[bytes]:
     for path in files_of(log):
+        left = end if end is not None and path == log else path.stat().st_size
         with path.open("rb") as file:
-            yield from (line for line in file if line.endswith(b"\n"))
+            for line in file:
+                left -= len(line)
+                if left < 0 or not line.endswith(b"\n"):
+                    break
+                yield line
 
 
-def _tail(log: Path, count: int) -> list[bytes]:
+def _tail(log: Path, count: int, end: int | None) -> list[bytes]:
     """Return the records of the last `count` lines, reading no more of the files than needed."""
     if count <= 0:
         return []
@@ -82,13 +93,13 @@ def _tail(log: Path, count: int) -> list[bytes]:
         missing = count - _complete(kept)
         if missing <= 0:
             break
-        kept = _tail_of_file(path, missing) + kept
+        kept = _tail_of_file(path, missing, end if end is not None and path == log else path.stat().st_size) + kept
     return kept
 
 
-def _tail_of_file(path: Path, count: int) -> list[bytes]:
+def _tail_of_file(path: Path, count: int, size: int) -> list[bytes]:
     """Read from the end, four times as much each time, until enough lines are there."""
-    size, block = path.stat().st_size, BLOCK
+    block = BLOCK
     while True:
         start = max(0, size - block)
         with path.open("rb") as file:

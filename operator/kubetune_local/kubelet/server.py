@@ -6,7 +6,7 @@ import asyncio
 import hmac
 import logging
 import ssl
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from aiohttp import web
 from kubetune_local import timestamps
 
 from .attempt import Attempt, attempts_in
-from .logfile import Selection, records, render
+from .logfile import Renderer, Selection, records
 from .settings import Serving
 
 log = logging.getLogger(__name__)
@@ -117,13 +117,15 @@ class KubeletServer:
         task = asyncio.current_task()
         assert task is not None
         self._followers.add(task)
+        reader = LogReader(attempt, selection)
         try:
-            await self._copy(attempt, selection, answer, follow=_true(request.query.get("follow")))
+            await self._copy(reader, answer, selection.limit, follow=_true(request.query.get("follow")))
             await answer.write_eof()
         except ConnectionError:
             log.debug("the reader of a log went away")
         finally:
             self._followers.discard(task)
+            reader.close()
         return answer
 
     def _attempt(self, match: Mapping[str, str], *, previous: bool) -> Attempt | None:
@@ -143,11 +145,10 @@ class KubeletServer:
             raise Refused(f'container "{container}" in pod "{name}" is waiting to start: {_why(pod, container)}')
         return attempts[-1]
 
-    async def _copy(self, attempt: Attempt, selection: Selection, answer: web.StreamResponse, *, follow: bool) -> None:
-        left = selection.limit
-        reader = LogReader(attempt, selection)
+    async def _copy(self, reader: LogReader, answer: web.StreamResponse, limit: int | None, *, follow: bool) -> None:
+        left = limit
         while True:
-            over = not follow or not attempt.runs()
+            over = not follow or not reader.growing()
             for piece in await asyncio.to_thread(reader.read):
                 piece = piece if left is None else piece[:left]
                 await answer.write(piece)
@@ -166,8 +167,18 @@ class LogReader:
     def __init__(self, attempt: Attempt, selection: Selection) -> None:
         self._attempt = attempt
         self._selection = selection
+        self._renderer = Renderer(timestamps=selection.timestamps)
         self._file: Any = None
         self._inode = 0
+
+    def growing(self) -> bool:
+        """Tell whether more may come."""
+        return self._attempt.runs()
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._file is not None:
+            self._file.close()
 
     def read(self) -> list[bytes]:
         """Return the text since the last call, in pieces."""
@@ -176,12 +187,11 @@ class LogReader:
                 return []
             self._file = self._attempt.log.open("rb")
             self._inode = self._attempt.log.stat().st_ino
-            end = self._file.seek(0, 2)
-            self._file.seek(_start_of_line(self._file, end))
-            lines: Iterator[bytes] = records(self._attempt.log, self._selection)
+            end = self._file.seek(_start_of_line(self._file, self._file.seek(0, 2)))
+            lines: Iterable[bytes] = records(self._attempt.log, self._selection, end)
         else:
-            lines = iter(self._added())
-        return _joined(render(lines, timestamps=self._selection.timestamps))
+            lines = self._added()
+        return _joined(self._renderer.render(lines))
 
     def _added(self) -> list[bytes]:
         lines = _complete_lines(self._file)

@@ -114,6 +114,10 @@ class Cluster:
         if self._client is not None:
             await self._client.close()
         await self._master.stop()
+        self.release()
+
+    def release(self) -> None:
+        """Let go of the folder."""
         os.close(self._lock)
 
 

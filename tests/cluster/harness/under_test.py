@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import yaml
-from kubetune_local.client import CLAIMS, CONFIGMAPS, CRDS, EVENTS, JOBS, NODES, PODS, ApiError, KubeClient, Resource
 
 from cluster.harness.operator import Operator
 from cluster.harness.worlds import LocalWorld, World, kubectl_path
 from kubetune_api import names
 from kubetune_api.crdgen import KINDS, custom_resource_definition
+from kubetune_local.client import CLAIMS, CONFIGMAPS, CRDS, EVENTS, JOBS, NODES, PODS, ApiError, KubeClient, Resource
 
 JSON = dict[str, Any]
 T = TypeVar("T")

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from kubetune_local.kubelet.logfile import Selection, last_lines, records, render
+from kubetune_local.kubelet.logfile import Renderer, Selection, last_lines, records
 from kubetune_local.kubelet.shim import LONGEST_LINE, ContainerLog
 
 EVERYTHING = Selection()
 
 
 def text(log: Path, selection: Selection = EVERYTHING) -> str:
-    return b"".join(render(records(log, selection), timestamps=selection.timestamps)).decode()
+    return b"".join(Renderer(timestamps=selection.timestamps).render(records(log, selection))).decode()
 
 
 @pytest.fixture

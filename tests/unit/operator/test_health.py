@@ -1,0 +1,48 @@
+"""/metrics, /healthz and /readyz."""
+
+import time
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from aiohttp import ClientSession, web
+
+from kubetune_operator.runtime import WEDGED_AFTER, alive
+from kubetune_operator.telemetry.metrics import Metrics
+from kubetune_operator.telemetry.server import application
+
+
+def health(stalled: float, down_for: float | None) -> str | None:
+    queue: Any = SimpleNamespace(stalled_seconds=lambda: stalled)
+    since = None if down_for is None else time.monotonic() - down_for
+    watcher: Any = SimpleNamespace(down_since=since)
+    return alive(queue, watcher)
+
+
+def test_alive_while_the_queue_moves_and_the_watches_run() -> None:
+    assert health(0, None) is None
+    assert health(WEDGED_AFTER - 1, 10) is None
+
+
+def test_a_standstill_and_watches_that_stay_down_are_told() -> None:
+    assert health(WEDGED_AFTER + 1, None) == "nothing has moved for 151 s"
+    assert health(0, WEDGED_AFTER + 1) == "the watches are down"
+
+
+@pytest.mark.parametrize(("path", "problem", "status"), [("/healthz", "wedged", 503), ("/readyz", None, 200)])
+async def test_a_problem_is_an_unavailable_page_that_says_it(path: str, problem: str | None, status: int) -> None:
+    refreshed: list[bool] = []
+    app = application(Metrics(), lambda: refreshed.append(True), lambda: problem, lambda: problem)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        host, port = runner.addresses[0][:2]
+        async with ClientSession(f"http://{host}:{port}") as session:
+            async with session.get(path) as answer:
+                assert (answer.status, await answer.text()) == (status, problem or "ok")
+            async with session.get("/metrics") as answer:
+                assert "kubetune_queue_oldest_seconds" in await answer.text()
+        assert refreshed == [True]
+    finally:
+        await runner.cleanup()

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,10 @@ from kubetune_local.client import PODS, UNREACHABLE, ApiError, KubeClient
 from kubetune_local.informer import Informer
 from kubetune_local.recorder import EventRecorder
 
-from .attempt import attempts_in
+from .attempt import Attempt, attempts_in
+from .container import Container
 from .environment import inherited
-from .memory import used_by_descendants
+from .memory import process_tree, used_by_descendants
 from .node import NodeKeeper
 from .pod import TERMINAL, PodWorker
 from .server import KubeletServer
@@ -172,15 +174,26 @@ class Kubelet:
         """Kill containers that hold more memory than their limit."""
         while True:
             await asyncio.sleep(self._settings.memory_check_seconds)
-            for worker in list(self._workers.values()):
-                for container in worker.every():
-                    attempt, limit = container.running, container.memory_limit
-                    if attempt is None or limit is None or attempt.pid is None:
-                        continue
-                    used = await asyncio.to_thread(used_by_descendants, attempt.pid)
-                    if used > parse_quantity(limit):
-                        log.info("%s in %s holds %d bytes of %s", container.name, worker.full_name, used, limit)
-                        attempt.kill(oom=True)
+            limited = [
+                (container, attempt) for container, attempt in self._running_containers() if container.memory_limit
+            ]
+            if limited:
+                await asyncio.to_thread(_kill_greedy, limited)
+
+    def _running_containers(self) -> Iterator[tuple[Container, Attempt]]:
+        for worker in self._workers.values():
+            for container in worker.every():
+                if container.running is not None:
+                    yield container, container.running
+
+
+def _kill_greedy(containers: list[tuple[Container, Attempt]]) -> None:
+    tree = process_tree()
+    for container, attempt in containers:
+        used = used_by_descendants(attempt.pid, tree) if attempt.pid else 0
+        if container.memory_limit and used > parse_quantity(container.memory_limit):
+            log.info("%s of %s holds %d bytes", container.name, container.pod.full_name, used)
+            attempt.kill(oom=True)
 
 
 def _end_orphans(place: Path) -> None:

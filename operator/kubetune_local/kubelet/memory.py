@@ -3,33 +3,57 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import psutil
 
+Tree = Mapping[int, list[int]]
+"""Pid -> pids of its children."""
 
-def used_by_descendants(pid: int) -> int:
+
+def process_tree() -> Tree:
+    """Return who is whose child on this machine, now."""
+    tree: dict[int, list[int]] = {}
+    for pid, parent in _parents():
+        tree.setdefault(parent, []).append(pid)
+    return tree
+
+
+def _parents() -> Iterator[tuple[int, int]]:
+    """Yield pid and parent of each process; read directly where that is possible, which is ten times as fast."""
+    if not Path("/proc/self/stat").exists():
+        yield from ((process.pid, process.info["ppid"]) for process in psutil.process_iter(["ppid"]))
+        return
+    for pid in psutil.pids():
+        with contextlib.suppress(OSError):
+            text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+            yield pid, int(text[text.rindex(")") + 2 :].split(" ", 2)[1])
+
+
+def used_by_descendants(pid: int, tree: Tree) -> int:
     """Return bytes of memory that the descendants of a process hold and that cannot be reclaimed.
 
     Pages of mapped files are left out, as the kernel reclaims them before it kills; pages that processes share since
     a fork count once where the system tells (`Pss_*`).
     """
-    try:
-        processes = psutil.Process(pid).children(recursive=True)
-    except psutil.Error:
-        return 0
-    return sum(_used(process, shared=len(processes) > 1) for process in processes)
+    found: list[int] = []
+    open_ends = [pid]
+    while open_ends:
+        children = tree.get(open_ends.pop(), [])
+        found += children
+        open_ends += children
+    return sum(_used(each, shared=len(found) > 1) for each in found)
 
 
-def _used(process: psutil.Process, *, shared: bool) -> int:
-    base = Path(f"/proc/{process.pid}")
+def _used(pid: int, *, shared: bool) -> int:
+    base = Path(f"/proc/{pid}")
     if shared and (amounts := _kibibytes(base / "smaps_rollup", ("Pss_Anon:", "Pss_Shmem:"))):
         return sum(amounts)
     if amounts := _kibibytes(base / "status", ("RssAnon:", "RssShmem:")):
         return sum(amounts)
     with contextlib.suppress(psutil.Error):
-        return int(process.memory_info().rss)
+        return int(psutil.Process(pid).memory_info().rss)
     return 0
 
 

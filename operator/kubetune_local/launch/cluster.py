@@ -50,6 +50,7 @@ class Cluster:
         self._directory = options.directory
         self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._lock = _lock(self._directory)
+        _refuse_other_world(self._directory, options.control_plane)
         self._pki = Pki(self._directory / "pki")
         self._master = self._choose()
         self._client: KubeClient | None = None
@@ -119,6 +120,18 @@ class Cluster:
     def release(self) -> None:
         """Let go of the folder."""
         os.close(self._lock)
+
+
+def _refuse_other_world(directory: Path, control_plane: bool) -> None:
+    """The two worlds keep their data apart: what one has made would seem lost in the other."""
+    note, world = directory / "world", "control-plane" if control_plane else "embedded"
+    if not note.exists():
+        note.write_text(world + "\n")
+    elif (before := note.read_text().strip()) != world:
+        flag = "with" if before == "control-plane" else "without"
+        raise LaunchError(
+            f"{directory} holds the {before} cluster: start it {flag} --control-plane, or choose another folder"
+        )
 
 
 def _lock(directory: Path) -> int:

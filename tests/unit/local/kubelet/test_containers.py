@@ -11,7 +11,7 @@ import pytest
 
 from kubetune_local.kubelet.attempt import Attempt, Orders, attempts_in
 from kubetune_local.kubelet.logfile import last_lines
-from kubetune_local.kubelet.memory import used_by_descendants
+from kubetune_local.kubelet.memory import process_tree, used_by_descendants
 from unit.local.kubelet.builders import until
 
 
@@ -133,7 +133,7 @@ async def test_memory_of_forks_is_counted_once(attempt: Attempt) -> None:
     await start(attempt, sys.executable, "-c", program)
     await until(lambda: len(lines(attempt)) == 2)
     assert attempt.pid is not None
-    assert 64 << 20 < used_by_descendants(attempt.pid) < 100 << 20
+    assert 64 << 20 < used_by_descendants(attempt.pid, process_tree()) < 100 << 20
     attempt.kill(oom=True)
     ended = await attempt.wait()
     assert (ended.code, ended.oom_killed) == (137, True)

@@ -5,8 +5,6 @@ Enough for what an API server alone decides: definitions, schemas, rules, rights
 
 import json
 import os
-import secrets
-import socket
 import subprocess
 import threading
 import time
@@ -15,12 +13,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import yaml
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
-
 from kubetune_api.crdgen import KINDS, custom_resource_definition
 from kubetune_cli.access import ApiError, Cluster, Unreachable, Where
+from kubetune_local.kubeconfig import write_kubeconfig
+from kubetune_local.launch.pki import Pki
+from kubetune_local.launch.programs import free_ports
 
 ASSETS = "KUBEBUILDER_ASSETS"
 READY_SECONDS = 120.0
@@ -58,7 +55,8 @@ class ControlPlane:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.url = ""
-        self.token = secrets.token_hex(16)
+        self._pki = Pki(folder / "pki")
+        self.token = self._pki.token("admin")
         self._programs: list[subprocess.Popen[bytes]] = []
 
     @property
@@ -66,20 +64,10 @@ class ControlPlane:
         """Requests as an administrator."""
         return Cluster(Where(kubeconfig=str(self.kubeconfig("admin", self.token))))
 
-    def kubeconfig(self, name: str, token: str, namespace: str = "default") -> Path:
+    def kubeconfig(self, name: str, token: str) -> Path:
         """Write and return a kubeconfig for a bearer token."""
-        cluster = {"server": self.url, "certificate-authority": str(self.folder / "certs/apiserver.crt")}
-        context = {"cluster": "it", "user": name, "namespace": namespace}
-        document = {
-            "apiVersion": "v1",
-            "kind": "Config",
-            "current-context": name,
-            "clusters": [{"name": "it", "cluster": cluster}],
-            "users": [{"name": name, "user": {"token": token}}],
-            "contexts": [{"name": name, "context": context}],
-        }
         path = self.folder / f"{name}.kubeconfig"
-        path.write_text(yaml.safe_dump(document))
+        write_kubeconfig(path, self.url, token=token, ca_file=self.folder / "certs/apiserver.crt", name=name)
         return path
 
     def kubectl(self, *arguments: str) -> str:
@@ -127,12 +115,12 @@ class ControlPlane:
                     unsafe_no_fsync="true")  # fmt: skip
         (self.folder / "tokens.csv").write_text(f'{self.token},admin,admin,"system:masters"\n')
         (self.folder / "audit.yaml").write_text(AUDIT_POLICY)
-        _write_key(self.folder / "sa.key")
+        key = self._pki.service_account_key()
         issuer = "https://kubernetes.default.svc"
         self._start("kube-apiserver", etcd_servers=here, secure_port=port, bind_address="127.0.0.1",
                     cert_dir=self.folder / "certs", service_cluster_ip_range="10.0.0.0/24",
-                    service_account_issuer=issuer, service_account_key_file=self.folder / "sa.key",
-                    service_account_signing_key_file=self.folder / "sa.key",
+                    service_account_issuer=issuer, service_account_key_file=key,
+                    service_account_signing_key_file=key,
                     token_auth_file=self.folder / "tokens.csv", authorization_mode="RBAC",
                     audit_policy_file=self.folder / "audit.yaml", audit_log_path=self.folder / "audit.log",
                     disable_admission_plugins="ServiceAccount")  # fmt: skip
@@ -172,21 +160,3 @@ def control_plane(folder: Path) -> Iterator[ControlPlane]:
         yield plane
     finally:
         plane.stop()
-
-
-def free_ports(count: int) -> list[int]:
-    """Return ports of this machine that nobody listens on."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [int(one.getsockname()[1]) for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
-
-
-def _write_key(path: Path) -> None:
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    encoding, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
-    path.write_bytes(key.private_bytes(encoding, form, serialization.NoEncryption()))

@@ -14,9 +14,10 @@ import helm_python
 import pytest
 import yaml
 
-from control_plane import ControlPlane, free_ports, wait_for
+from control_plane import ControlPlane, wait_for
 from kubetune_api import names
 from kubetune_cli.access import GROUP_PATH, ApiError
+from kubetune_local.launch.programs import free_ports
 
 from .rendering import CHART, NAMESPACE, RELEASE
 
@@ -95,7 +96,14 @@ def starve(plane: ControlPlane, namespace: str, job: dict[str, Any]) -> None:
     """Make the Job's pod as its controller does, and say that no node fits as the scheduler does."""
     pods = f"/api/v1/namespaces/{namespace}/pods"
     template = job["spec"]["template"]
+    owner = {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "controller": True,
+        **{k: job["metadata"][k] for k in ("name", "uid")},
+    }
     metadata = {"name": f"{job['metadata']['name']}-0-abcde", "labels": template["metadata"]["labels"]}
+    metadata["ownerReferences"] = [owner]
     pod = plane.admin.request("POST", pods, {"metadata": metadata, "spec": template["spec"]})
     reason = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/0 nodes"}
     status = {"status": {"phase": "Pending", "conditions": [reason]}}
@@ -118,7 +126,9 @@ def work_through(plane: ControlPlane, release: str, own: str, namespace: str) ->
         job = wait_for("a Job", lambda: jobs(plane, namespace), 60)[0]
         assert job["metadata"]["labels"][names.LABEL_MANAGED_BY] == names.MANAGED_BY
         starve(plane, namespace, job)
-        wait_for("the reason for waiting", lambda: "Unschedulable" in str(condition(plane, path, "Progressing")), 60)
+        wait_for(
+            "the reason for waiting", lambda: condition(plane, path, "Progressing").get("reason") == "Unschedulable", 20
+        )
         patch = {"spec": {"suspend": True}}
         plane.admin.request("PATCH", path, patch, content_type="application/merge-patch+json")
         wait_for("the Job is gone", lambda: not jobs(plane, namespace), 60)

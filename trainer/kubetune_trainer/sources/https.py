@@ -53,8 +53,8 @@ def _download(client: httpx.Client, uri: str, folder: Path, name: str, room: int
     """Download, or go on where an earlier try broke off (RFC 9110, range requests with If-Range)."""
     part, tag_file = folder / f"{name}.part", folder / "etag"
     done = part.stat().st_size if part.exists() and tag_file.exists() else 0
-    headers = {"Range": f"bytes={done}-", "If-Range": tag_file.read_text()} if done else {}
-    with client.stream("GET", uri, headers=headers) as response:
+    more = {"Range": f"bytes={done}-", "If-Range": tag_file.read_text()} if done else {}
+    with client.stream("GET", uri, headers={"Accept-Encoding": "identity"} | more) as response:
         response.raise_for_status()
         if response.status_code != 206:
             done = 0
@@ -67,7 +67,7 @@ def _download(client: httpx.Client, uri: str, folder: Path, name: str, room: int
         target.parent.mkdir(parents=True, exist_ok=True)
         tag_file.write_text(tag)
         with part.open("ab" if done else "wb") as file:
-            for block in response.iter_bytes(2**20):
+            for block in response.iter_bytes():
                 file.write(block)
     part.rename(target)
     tag_file.unlink()

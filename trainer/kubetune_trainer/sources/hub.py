@@ -76,7 +76,7 @@ def _problem(error: Exception) -> str:
         )
     if isinstance(error, RevisionNotFoundError):
         return "has no such revision; give the 40-digit commit from the repository's history"
-    if isinstance(error, EntryNotFoundError):
+    if isinstance(error, EntryNotFoundError) and not isinstance(error, LocalEntryNotFoundError):
         return "has no such file; check the path behind the repository's name"
     if isinstance(error, HfHubHTTPError):
         return f"cannot be read: the hub answered {error.response.status_code}"

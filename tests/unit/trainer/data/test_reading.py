@@ -93,5 +93,5 @@ def test_a_dataset_repository_gives_the_files_of_a_split(tmp_path: Path, split: 
 
 def test_a_split_that_is_not_there_is_refused(tmp_path: Path) -> None:
     write(tmp_path, "train.jsonl")
-    with pytest.raises(BadDataset, match="no file of split 'dev' among train.jsonl"):
+    with pytest.raises(BadDataset, match=r"no file of split 'dev' among train\.jsonl"):
         of_split(data_files(tmp_path, "hf://x"), "dev")

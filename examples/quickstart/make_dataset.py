@@ -28,7 +28,7 @@ MAX_CODE = 200
 WORDS = range(4, 19)
 HELD_OUT_SHARE = 0.25
 HELD_OUT_ROWS = 120
-TRAIN_ROWS = 700
+TRAIN_ROWS = 325
 #: Rows of one package at most, on either side: tkinter alone would be an eighth of everything.
 TRAIN_CAP, HELD_OUT_CAP = 40, 8
 EXAMPLES = 5

@@ -3,6 +3,8 @@
 import subprocess
 from argparse import Namespace
 
+from kubetune_api.run import Layout
+
 from .access import Cluster, Object, Where
 from .errors import CliError
 from .localstate import LocalState, python
@@ -23,11 +25,11 @@ def run_chat(state: LocalState, options: Namespace) -> int:
 
 
 def _model(cluster: Cluster, run: Object, *, base: bool) -> list[str]:
-    """Return the arguments that name the model."""
+    """Return the arguments that name the model, and the folder in which the run has kept it ready to load."""
     base_uri = run["spec"]["model"]["uri"]
-    if base:
-        return ["--model", base_uri]
     artifacts = {entry["type"]: entry["uri"] for entry in (run.get("status") or {}).get("artifacts") or []}
+    if base:
+        return ["--model", base_uri, *_kept(cluster, artifacts)]
     kind = next((kind for kind in TUNED if kind in artifacts), None)
     if kind is None:
         phase = (run.get("status") or {}).get("phase", "Pending")
@@ -39,4 +41,14 @@ def _model(cluster: Cluster, run: Object, *, base: bool) -> list[str]:
         raise CliError(
             f"{artifacts[kind]} is not on this machine", "copy it here and run python -m kubetune_trainer.generate"
         )
-    return ["--model", f"file://{folder}"] if kind == "Merged" else ["--model", base_uri, "--adapter", str(folder)]
+    if kind == "Merged":
+        return ["--model", f"file://{folder}"]
+    return ["--model", base_uri, "--adapter", str(folder), *_kept(cluster, artifacts)]
+
+
+def _kept(cluster: Cluster, artifacts: dict[str, str]) -> list[str]:
+    """Return the model cache of the run's workspace as an argument: nothing is fetched or converted a second time."""
+    uri = next((uri for uri in artifacts.values() if f"/{Layout.ARTIFACTS}/" in uri), None)
+    workspace = local_path(cluster, uri.rpartition(f"/{Layout.ARTIFACTS}/")[0]) if uri else None
+    cache = workspace / Layout.MODELS if workspace else None
+    return ["--cache", str(cache)] if cache is not None and cache.is_dir() else []

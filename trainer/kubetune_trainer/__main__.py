@@ -21,7 +21,7 @@ from .errors import BadSpec, Checkpointed, as_trainer_error
 from .paths import open_workspace, real_path
 from .reporting import Reporter
 
-_QUIET = {
+QUIET = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "DO_NOT_TRACK": "1",
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
@@ -36,7 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser("kubetune-trainer", description="Run one stage of a KubeTune run.")
     parser.add_argument("run_file", nargs="?", default=RUN_FILE_PATH, help="run.json as the operator writes it")
     options = parser.parse_args(arguments)
-    for name, value in _QUIET.items():
+    for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     reporter = Reporter()
     try:

@@ -38,7 +38,8 @@ def fold_adapter(model: Any, folder: Path, uri: str) -> Any:
         config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
     except (OSError, json.JSONDecodeError) as error:
         raise ModelUnavailable(
-            f"{uri} is no adapter: its adapter_config.json cannot be read ({error}); give the folder that training wrote"
+            f"{uri} is no adapter: its adapter_config.json cannot be read ({error}); "
+            "give the folder that training wrote"
         ) from error
     weights = folder / "adapter_model.safetensors"
     if not _is_plain(config) or not weights.exists():

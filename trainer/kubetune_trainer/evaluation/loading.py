@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from kubetune_api.model import ModelSource
-from kubetune_api.run import RunCandidate, RunFile
+from kubetune_api.run import RunCandidate
 
 from ..models import LocalModel, load_causal_lm, load_tokenizer, resolve_model
 from ..sources import fetch_model
@@ -92,8 +92,3 @@ class Loader:
         """Give the model's memory back."""
         self._model, self._holds = None, None
         gc.collect()
-
-
-def device_of(run: RunFile) -> torch.device:
-    """Return the device to evaluate on: the accelerator when the pod was given one."""
-    return torch.device("cuda" if run.compute.accelerators and torch.cuda.is_available() else "cpu")

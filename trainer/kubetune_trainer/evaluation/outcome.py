@@ -179,25 +179,23 @@ def metric_result(comparison: MetricComparison, difference: Difference | None) -
         CandidateResult(name=name, value=decimal(e.value), interval=[decimal(e.low), decimal(e.high)])
         for name, e in comparison.estimates.items()
     ]
-    parts = (
-        {}
-        if difference is None
-        else {
-            "candidate": difference.candidate,
-            "versus": difference.versus,
-            "delta": decimal(difference.delta),
-            "interval": [decimal(difference.low), decimal(difference.high)],
-            "p_value": decimal(difference.p_adjusted),
-        }
-    )
-    return MetricResult(
+    result = MetricResult(
         task=comparison.task,
         metric=comparison.metric,
         higher_is_better=comparison.higher_is_better,
         candidates=candidates,
         n=comparison.n,
-        **parts,
     )
+    if difference is None:
+        return result
+    found = {
+        "candidate": difference.candidate,
+        "versus": difference.versus,
+        "delta": decimal(difference.delta),
+        "interval": [decimal(difference.low), decimal(difference.high)],
+        "p_value": decimal(difference.p_adjusted),
+    }
+    return result.model_copy(update=found)
 
 
 def decimal(value: float) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from kubetune_api.dataset import Columns, DataFormat
 from kubetune_api.evalrun import Examples, Task, TaskType
@@ -43,7 +44,7 @@ def reference(row: Example, task: Task) -> str:
 
 
 def solved_examples(
-    examples: Examples, held_out: Sequence[Example], like: Example, seed: int, cache: Path
+    examples: Examples, held_out: Sequence[Example], like: Example, columns: Columns, seed: int, cache: Path
 ) -> list[Example]:
     """Return the examples of a prompt: the same for every row, never a held-out row or one of its document.
 
@@ -54,13 +55,14 @@ def solved_examples(
         examples: how many, and from where.
         held_out: rows of all tasks.
         like: a row of the task, whose kind the examples must have.
+        columns: of the task's data; those that the source has too mean the same there.
         seed: of the draw.
         cache: folder for downloads.
 
     Raises:
         BadDataset: too few rows are left.
     """
-    rows = _examples(examples.source, DataFormat.AUTO, Columns(), "prompt.examples.source", cache)
+    rows = _examples(examples.source, DataFormat.AUTO, columns, "prompt.examples.source", cache, strict=False)
     keys = {row.key() for row in held_out}
     questions = {_question_key(row) for row in held_out}
     groups = {row.group for row in held_out if row.group}
@@ -88,7 +90,8 @@ def solved_examples(
 def _spread(rows: Sequence[Example]) -> list[Example]:
     """Return the first row of each document, then the rest, in order."""
     seen: set[str] = set()
-    first, rest = [], []
+    first: list[Example] = []
+    rest: list[Example] = []
     for row in rows:
         (rest if row.group in seen else first).append(row)
         if row.group:
@@ -106,7 +109,10 @@ def _lot(row: Example, seed: int) -> bytes:
     return hashlib.sha256(f"{seed}\x1f{row.key()}\x1f{row.number}".encode(errors="surrogatepass")).digest()
 
 
-def _examples(source: DataSource, wanted: DataFormat, columns: Columns, where: str, cache: Path) -> list[Example]:
+def _examples(
+    source: DataSource, wanted: DataFormat, columns: Columns, where: str, cache: Path, *, strict: bool = True
+) -> list[Example]:
+    """Return the rows of a source; columns that it does not have matter only when `strict`."""
     fetched = fetch_data(source, cache)
     files = of_split(data_files(fetched.path, source.uri), source.split)
     found: list[Example] = []
@@ -118,7 +124,8 @@ def _examples(source: DataSource, wanted: DataFormat, columns: Columns, where: s
         if not readable:
             problems += [_problem_text(row, row.problem or "") for row in head]
             continue
-        reading = understand(readable, wanted, columns, file.name, where)
+        known = columns if strict else _present(columns, readable)
+        reading = understand(readable, wanted, known, file.name, where)
         _collect(head, reading, found, problems)
         _collect(rows, reading, found, problems)
     if problems:
@@ -128,6 +135,11 @@ def _examples(source: DataSource, wanted: DataFormat, columns: Columns, where: s
     if not found:
         raise BadDataset(f"{where}: {source.uri} has no rows", reason="EmptyDataset")
     return found
+
+
+def _present(columns: Columns, rows: Sequence[dict[str, Any]]) -> Columns:
+    names = {name for fields in rows for name in fields}
+    return Columns(**{field: column for field, column in columns.model_dump().items() if column in names})
 
 
 def _collect(rows: Iterable[Row], reading: Reading, found: list[Example], problems: list[str]) -> None:

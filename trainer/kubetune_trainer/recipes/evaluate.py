@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from kubetune_api.dataset import Columns
 from kubetune_api.evalrun import Task
 from kubetune_api.exits import REASONS, Exit
 from kubetune_api.report import TERMINATION_LIMIT, FinalLine
@@ -19,7 +20,7 @@ from ..engine.stop import StopFlag, StopRequested, on_sigterm
 from ..errors import BadSpec, Checkpointed
 from ..evalreport.context import ReportContext
 from ..evalreport.write import write_report
-from ..evaluation.loading import Candidate, Loader, device_of, find_candidates, loading_order
+from ..evaluation.loading import Candidate, Loader, find_candidates, loading_order
 from ..evaluation.outcome import Outcome, gate_challenger, judge
 from ..evaluation.predict import Budget, Work, predict
 from ..evaluation.progress import EvalProgress
@@ -108,7 +109,7 @@ class Session:
     def __post_init__(self) -> None:
         self.prompts: dict[tuple[str, str], str] = {}
         """prompts: the first one of each (candidate, task), for people."""
-        self.device = device_of(self.run_file)
+        self.device = precision.device_of(self.run_file.compute.accelerators)
         self.dtype = precision.torch_dtype(precision.resolve(self.run_file.training.precision, self.device))
 
     def predict_all(self, candidates: Sequence[Candidate], reporter: Reporter, stop: StopFlag) -> Results:
@@ -155,8 +156,9 @@ class Session:
         if prompt.examples is not None:
             held_out = [row for listed in self.rows.values() for row in listed]
             like = self.rows[task.name][0]
+            columns = task.dataset.columns if task.dataset else Columns()
             seed = self.evaluation.comparison.seed
-            shots = solved_examples(prompt.examples, held_out, like, seed, self.workspace.downloads)
+            shots = solved_examples(prompt.examples, held_out, like, columns, seed, self.workspace.downloads)
         return Prompter(candidate.tokenizer, candidate.model.uri, task, prompt.system, shots)
 
     def _fingerprint(self, candidate: Candidate, task: Task, prompter: Prompter) -> str:

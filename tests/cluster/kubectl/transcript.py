@@ -28,6 +28,8 @@ HERE = Path(__file__).parent
 SESSION, MANIFESTS = HERE / "session.txt", HERE / "manifests"
 SECONDS = 60.0
 PAUSE = threading.Event()
+#: The server tells what is wrong with an object in no order.
+_CAUSES = re.compile(r"(?:^\* \S+: .*\n)+", re.MULTILINE)
 _COMMAND = re.compile(r"([-+]?\$|&\d+|#) ")
 
 _RULES = [
@@ -42,6 +44,8 @@ _RULES = [
     (r"\b(\d+[smhdy]){1,2}\b", "AGE"),
     (r"-[bcdfghjklmnpqrstvwxz2456789]{5}\b", "-XXXXX"),
     (r"(\w)\.[0-9a-f]{16}\b", r"\1.HASH"),
+    (r"(?<= deleted) from \S+ namespace$", ""),  # said since kubectl 1.34
+    (r"spec\.containers\{\w+\}: ", ""),  # said since kubectl 1.36
     (r"(?<=\S) {2,}", "  "),
     (r"[ \t]+$", ""),
 ]
@@ -52,7 +56,7 @@ def normalised(text: str) -> str:
     """Replace what differs from run to run: UIDs, times, versions, ages, ports, generated names, column widths."""
     for pattern, replacement in RULES:
         text = pattern.sub(replacement, text)
-    return text
+    return _CAUSES.sub(lambda found: "".join(sorted(found[0].splitlines(keepends=True))), text)
 
 
 def commands(session: str) -> list[str]:

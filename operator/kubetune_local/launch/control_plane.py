@@ -13,7 +13,7 @@ from kubetune_local.client import UNREACHABLE, ApiError, KubeClient
 from kubetune_local.kubeconfig import KubeConfig, load_kubeconfig, write_kubeconfig
 
 from .pki import Pki
-from .programs import LaunchError, Programs, free_ports
+from .programs import LaunchError, Programs, free_ports, kept_port
 
 VARIABLE = "KUBEBUILDER_ASSETS"
 PROGRAMS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
@@ -64,13 +64,15 @@ class ControlPlane:
             try:
                 return await self._start()
             except LaunchError as error:
+                (self.directory / "port").unlink(missing_ok=True)
                 await self.programs.stop()
                 if attempt == ATTEMPTS or "address already in use" not in str(error):
                     raise
         raise AssertionError("the loop returns or raises")
 
     async def _start(self) -> Endpoint:
-        client_port, peer_port, port = free_ports(3)
+        port = kept_port(self.directory / "port")
+        client_port, peer_port = free_ports(2)
         self.programs.start("etcd", self._etcd(client_port, peer_port))
         self.programs.start("kube-apiserver", self._api_server(f"http://127.0.0.1:{client_port}", port))
         endpoint = Endpoint(f"https://127.0.0.1:{port}", self.pki.token("admin"), self.pki.ca.certificate)

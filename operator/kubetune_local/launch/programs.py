@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ctypes
 import os
 import signal
@@ -83,6 +84,18 @@ async def _end(process: subprocess.Popen[bytes]) -> None:
     except TimeoutError:
         process.kill()
         await asyncio.to_thread(process.wait)
+
+
+def kept_port(note: Path) -> int:
+    """Return the port of the last start when it is still free, so that kubeconfigs stay valid; else another one."""
+    with contextlib.suppress(OSError, ValueError), socket.socket() as probe:
+        port = int(note.read_text())
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(("127.0.0.1", port))
+        return port
+    (port,) = free_ports(1)
+    note.write_text(f"{port}\n")
+    return port
 
 
 def free_ports(count: int) -> list[int]:

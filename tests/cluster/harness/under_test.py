@@ -99,6 +99,12 @@ class ClusterUnderTest:
         container = pod["spec"]["containers"][0]["name"]
         await asyncio.to_thread(self.world.kill_container, pod["metadata"]["uid"], container)
 
+    async def restart_world(self, *, crash: bool = False) -> None:
+        """Stop the whole cluster, as `kubetune local down` or as a crash would, and start it again."""
+        assert isinstance(self.world, LocalWorld)
+        await asyncio.to_thread(self.world.kill if crash else self.world.stop)
+        await asyncio.to_thread(self.world.start)
+
     # Look.
 
     async def get(self, kind: str, name: str) -> JSON | None:

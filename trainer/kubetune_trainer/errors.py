@@ -87,7 +87,8 @@ def as_trainer_error(error: BaseException) -> TrainerError:
             reason="OutputNotWritable",
         )
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # the second is torch's
-        return TrainerError("out of memory; give spec.resources.memory more, or lower sequenceLength", reason="OutOfMemory")
+        remedy = "give spec.resources.memory more, or lower sequenceLength"
+        return TrainerError(f"out of memory; {remedy}", reason="OutOfMemory")
     text = str(error).strip().splitlines()
     return TrainerError(f"{type(error).__name__}: {text[0] if text else 'no message'} (the log has the traceback)")
 

@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from itertools import compress
 from typing import Any
 
 import pytest
 
+from kubetune_api.crdgen import KINDS, custom_resource_definition
 from kubetune_local.apiserver import table
 from kubetune_local.apiserver.printing.ages import human_duration
 from kubetune_local.apiserver.printing.jsonpath import InvalidPath, find
@@ -144,3 +146,20 @@ def test_finds_what_a_path_says(path: str, found: list[Any]) -> None:
 def test_refuses_a_path_that_cannot_be_read(path: str) -> None:
     with pytest.raises(InvalidPath):
         find(path, VALUE)
+
+
+def test_our_jobs_show_where_they_are_and_how_long_it_takes() -> None:
+    (kind,) = [kind for kind in KINDS if kind.__name__ == "FineTuneJob"]
+    version = custom_resource_definition(kind)["spec"]["versions"][0]
+    progress = {"summary": "120/900", "loss": "1.92", "remaining": "14m"}
+    obj = {
+        "metadata": {"name": "support-bot", "creationTimestamp": "2026-01-02T02:04:05Z"},
+        "status": {"phase": "Training", "progress": progress},
+    }
+    jobs = Resource("kubetune.io", "v1alpha1", "finetunejobs", "finetunejob", "FineTuneJob", True, [], custom=version)
+    shown = table.as_table(jobs, [obj], list_meta={}, include_object="None", now=NOW)
+    narrow = [column["priority"] == 0 for column in shown["columnDefinitions"]]
+    names = [column["name"] for column in shown["columnDefinitions"]]
+    assert list(compress(names, narrow)) == ["Name", "Phase", "Step", "Loss", "ETA", "Age"]
+    cells = ["support-bot", "Training", "120/900", "1.92", "14m", "60m"]
+    assert list(compress(shown["rows"][0]["cells"], narrow)) == cells

@@ -166,9 +166,9 @@ def trl(kind: str, chats: Chats, folder: Path) -> Callable[[], float]:
 
     def play() -> float:
         trainer = SFTTrainer(model=model, args=config, train_dataset=data, processing_class=tokenizer)
-        prepare_seconds = time.perf_counter()
+        start = time.perf_counter()
         loss = float(trainer.train().training_loss)
-        play.seconds = time.perf_counter() - prepare_seconds  # type: ignore[attr-defined]
+        play.seconds = time.perf_counter() - start  # type: ignore[attr-defined] - training alone, no set-up
         return loss
 
     return play
@@ -200,7 +200,7 @@ class Contestant:
         self.kind = kind
         quiet = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": str(THREADS), "TOKENIZERS_PARALLELISM": "false"}
         quiet |= {"HF_HUB_DISABLE_TELEMETRY": "1", "TRANSFORMERS_VERBOSITY": "error"}
-        self.log = tempfile.TemporaryFile("w+")
+        self.log = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed with the contestant
         self.process = subprocess.Popen(
             [sys.executable, __file__, "--work", kind],
             stdin=subprocess.PIPE,
@@ -233,6 +233,7 @@ class Contestant:
         assert self.process.stdin is not None
         self.process.stdin.close()
         self.process.wait(30)
+        self.log.close()
 
 
 def main() -> None:

@@ -1,1 +1,1 @@
-"""x."""
+"""An API server emulator: Kubernetes' HTTP API over a store in memory or in one SQLite file."""

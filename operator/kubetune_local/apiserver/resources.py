@@ -36,6 +36,7 @@ class Resource:
     from_storage: Callable[[Obj], Obj] | None = None
     to_storage: Callable[[Obj], Obj] | None = None
     storage_version: str = ""
+    strategy: Any = None
 
     @property
     def api_version(self) -> str:

@@ -130,7 +130,7 @@ def _reachable(schemas: Obj, resources: list[Obj]) -> Obj:
 
 def write(description: Obj, target: Path) -> None:
     """Write one schema and one resource a line, so that a new version shows as a readable difference."""
-    compact = {"separators": (",", ":"), "ensure_ascii": False}
+    compact: dict[str, Any] = {"separators": (",", ":"), "ensure_ascii": False}
     resources = ",\n".join(json.dumps(item, **compact) for item in description["resources"])
     schemas = ",\n".join(
         f"{json.dumps(name)}:{json.dumps(schema, **compact)}" for name, schema in description["schemas"].items()

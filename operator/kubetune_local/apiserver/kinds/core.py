@@ -166,7 +166,9 @@ class ServiceStrategy(Strategy):
             if len(ports) > 1 and not port.get("name"):
                 errors.append(required(f"{here}.name"))
             if not 0 < port.get("port", 0) < 65536:
-                errors.append(invalid_value(f"{here}.port", port.get("port", 0), "must be between 1 and 65535, inclusive"))
+                errors.append(
+                    invalid_value(f"{here}.port", port.get("port", 0), "must be between 1 and 65535, inclusive")
+                )
             if port.get("name") and port["name"] in seen:
                 errors.append(duplicate_value(f"{here}.name", port["name"]))
             seen.add(port.get("name"))

@@ -36,6 +36,7 @@ class JobStrategy(Strategy):
 
     selectable = ("status.successful",)
     generation = True
+    orphans = True
 
     def default(self, obj: Obj) -> None:
         """Set the defaults; the labels of the template become the Job's where it has none."""

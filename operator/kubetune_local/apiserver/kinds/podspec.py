@@ -103,7 +103,9 @@ def pod_spec_errors(spec: Obj, path: str) -> list[FieldError]:
         errors.append(unsupported(f"{path}.restartPolicy", spec.get("restartPolicy"), _POLICIES))
     if spec.get("terminationGracePeriodSeconds", 0) < 0:
         value = spec["terminationGracePeriodSeconds"]
-        errors.append(invalid_value(f"{path}.terminationGracePeriodSeconds", value, "must be greater than or equal to 0"))
+        errors.append(
+            invalid_value(f"{path}.terminationGracePeriodSeconds", value, "must be greater than or equal to 0")
+        )
     deadline = spec.get("activeDeadlineSeconds")
     if deadline is not None and deadline < 1:
         detail = "must be between 1 and 2147483647, inclusive"
@@ -125,7 +127,9 @@ def _volume_errors(volume: Obj, path: str, names: set[str]) -> list[FieldError]:
     sources = [key for key in volume if key != "name"]
     if len(sources) > 1:
         second = sources[1]
-        errors.append(FieldError("FieldValueForbidden", f"{path}.{second}", NO_VALUE, "may not specify more than 1 volume type"))
+        errors.append(
+            FieldError("FieldValueForbidden", f"{path}.{second}", NO_VALUE, "may not specify more than 1 volume type")
+        )
     claim = volume.get("persistentVolumeClaim")
     if claim is not None and not claim.get("claimName"):
         errors.append(required(f"{path}.persistentVolumeClaim.claimName"))

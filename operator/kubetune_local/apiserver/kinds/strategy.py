@@ -5,7 +5,7 @@ from typing import Any
 
 from kubetune_local.apiserver.cluster import Cluster, Request
 from kubetune_local.apiserver.errors import FieldError, invalid_value
-from kubetune_local.apiserver.names import subdomain_problems
+from kubetune_local.apiserver.names import path_segment_problems, subdomain_problems
 
 Obj = dict[str, Any]
 IMMUTABLE = "field is immutable"
@@ -18,6 +18,8 @@ class Strategy:
     selectable: tuple[str, ...] = ()
     generation = False
     returns_deleted = False
+    orphans = False
+    """Whether dependents survive a deletion that does not say."""
     warning = ""
 
     def default(self, obj: Obj) -> None:
@@ -61,6 +63,12 @@ class Strategy:
 
     def removed(self, cluster: Cluster, obj: Obj) -> None:
         """React to an object that was removed."""
+
+
+class AnyNameStrategy(Strategy):
+    """A kind whose names are only bound by what a URL path can hold: RBAC."""
+
+    name_problems = staticmethod(path_segment_problems)
 
 
 def immutable(obj: Obj, old: Obj, path: str) -> list[FieldError]:

@@ -40,7 +40,9 @@ class ClaimStrategy(Strategy):
         errors = []
         if not spec.get("accessModes"):
             errors.append(required("spec.accessModes", "at least 1 access mode is required"))
-        errors += [unsupported("spec.accessModes", mode, _MODES) for mode in spec.get("accessModes", ()) if mode not in _MODES]
+        errors += [
+            unsupported("spec.accessModes", mode, _MODES) for mode in spec.get("accessModes", ()) if mode not in _MODES
+        ]
         if "storage" not in spec["resources"].get("requests", {}):
             errors.append(required("spec.resources[storage]"))
         return errors

@@ -39,7 +39,9 @@ class WorkloadStrategy(Strategy):
             put_default(spec, persistentVolumeClaimRetentionPolicy={"whenDeleted": "Retain", "whenScaled": "Retain"})
         elif self.kind == "DaemonSet":
             rolling = {"maxUnavailable": 1, "maxSurge": 0}
-            put_default(spec, revisionHistoryLimit=10, updateStrategy={"type": "RollingUpdate", "rollingUpdate": rolling})
+            put_default(
+                spec, revisionHistoryLimit=10, updateStrategy={"type": "RollingUpdate", "rollingUpdate": rolling}
+            )
 
     def prepare_create(self, cluster: Cluster, request: Request, obj: Obj) -> None:
         """Start with an empty status."""

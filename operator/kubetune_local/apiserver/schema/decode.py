@@ -49,7 +49,7 @@ class Decoder:
         return self._struct(node, value, "", "")
 
     def _mismatch(self, owner: Node, value: Any, gopath: str, wanted: str) -> DecodeError:
-        shown = f"number {value}" if isinstance(value, float) or wanted in _RANGES and json_type(value) == "number" else json_type(value)
+        shown = f"number {value}" if isinstance(value, float) or (wanted in _RANGES and json_type(value) == "number") else json_type(value)
         return DecodeError(f"json: cannot unmarshal {shown} into Go struct field {owner.struct}.{gopath} of type {wanted}")
 
     def _struct(self, node: Node, value: Obj, path: str, gopath: str) -> Obj:

@@ -26,9 +26,29 @@ class Node:
     """What may stand at one place. `struct` names the Go type of a built-in kind; custom resources have none."""
 
     __slots__ = (
-        "additional", "default", "deep_default", "description", "embedded", "enum", "format", "int_or_string", "items",
-        "kind", "limits", "list_type", "map_keys", "merge_key", "nullable", "pattern", "preserve", "properties",
-        "raw", "required", "rules", "strategy", "struct",
+        "additional",
+        "deep_default",
+        "default",
+        "description",
+        "embedded",
+        "enum",
+        "format",
+        "int_or_string",
+        "items",
+        "kind",
+        "limits",
+        "list_type",
+        "map_keys",
+        "merge_key",
+        "nullable",
+        "pattern",
+        "preserve",
+        "properties",
+        "raw",
+        "required",
+        "rules",
+        "strategy",
+        "struct",
     )  # fmt: skip
 
     def __init__(self) -> None:

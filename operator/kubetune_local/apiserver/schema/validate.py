@@ -107,7 +107,7 @@ class _Checker:
     def _type_fits(self, node: Node, value: Any, path: str) -> bool:
         actual = json_type(value)
         if node.int_or_string:
-            fits = actual == "string" or isinstance(value, int) and not isinstance(value, bool)
+            fits = actual == "string" or (isinstance(value, int) and not isinstance(value, bool))
         else:
             fits = {
                 "object": actual == "object",

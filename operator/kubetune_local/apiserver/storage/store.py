@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from kubetune_local.apiserver.storage.backend import Backend, Key, MemoryBackend
+from kubetune_local.apiserver.storage.backend import Backend, MemoryBackend
 
 Obj = dict[str, Any]
 Collection = tuple[str, str]
@@ -129,6 +129,11 @@ class Store:
     def oldest(self, collection: Collection) -> int:
         """Return the earliest version from which the collection can still be watched."""
         return self._floor.get(collection, self._origin)
+
+    def changed(self, collection: Collection) -> int:
+        """Return the earliest version from which on the collection is known to be as it is now."""
+        events = self._history[collection]
+        return events[-1].current.version if events else self.oldest(collection)
 
     def put(self, collection: Collection, obj: Obj) -> Stored:
         """Store a new or changed object under the next version, which is written into its metadata."""

@@ -1,0 +1,1 @@
+"""The HTTP side: paths, media types, authentication, answers and streams."""

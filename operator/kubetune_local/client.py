@@ -6,6 +6,7 @@ It talks JSON dictionaries, not typed models: what a controller does not know ab
 from __future__ import annotations
 
 import asyncio
+import builtins
 import json
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -152,7 +153,9 @@ class KubeClient:
         if body is not None:
             headers["Content-Type"] = content_type
             data = json.dumps(body).encode()
-        async with self.session().request(method, self.config.server + path, data=data, params=params, headers=headers) as answer:
+        async with self.session().request(
+            method, self.config.server + path, data=data, params=params, headers=headers
+        ) as answer:
             raw = await answer.read()
             if answer.status >= 400:
                 raise _error(answer.status, raw)
@@ -189,7 +192,14 @@ class KubeClient:
                 return items, str(meta.get("resourceVersion", ""))
             params["continue"] = meta["continue"]
 
-    async def create(self, resource: Resource, body: JSON, namespace: str | None = None, subresource: str | None = None, name: str | None = None) -> JSON:
+    async def create(
+        self,
+        resource: Resource,
+        body: JSON,
+        namespace: str | None = None,
+        subresource: str | None = None,
+        name: str | None = None,
+    ) -> JSON:
         """POST an object to its collection, or to a subresource such as `pods/NAME/binding`."""
         made: JSON = await self.request("POST", resource.path(namespace, name, subresource), body=body)
         return made
@@ -197,7 +207,9 @@ class KubeClient:
     async def replace(self, resource: Resource, body: JSON, subresource: str | None = None) -> JSON:
         """PUT an object; its resourceVersion guards against lost updates."""
         meta = body["metadata"]
-        made: JSON = await self.request("PUT", resource.path(meta.get("namespace"), meta["name"], subresource), body=body)
+        made: JSON = await self.request(
+            "PUT", resource.path(meta.get("namespace"), meta["name"], subresource), body=body
+        )
         return made
 
     async def patch(
@@ -211,7 +223,9 @@ class KubeClient:
         content_type: str = MERGE,
     ) -> JSON:
         """PATCH an object; JSON merge patch unless told."""
-        made: JSON = await self.request("PATCH", resource.path(namespace, name, subresource), body=body, content_type=content_type)
+        made: JSON = await self.request(
+            "PATCH", resource.path(namespace, name, subresource), body=body, content_type=content_type
+        )
         return made
 
     async def delete(
@@ -245,7 +259,7 @@ class KubeClient:
         field_selector: str | None = None,
         timeout_seconds: int = 300,
     ) -> AsyncIterator[tuple[str, JSON]]:
-        """Events (`ADDED`, `MODIFIED`, `DELETED`, `BOOKMARK`) until the server ends the stream. Raises `ApiError` on ERROR events."""
+        """Yield events (`ADDED`, `MODIFIED`, `DELETED`, `BOOKMARK`) until it ends. Raises `ApiError` on ERROR."""
         params = _selectors(label_selector, field_selector)
         params |= {"watch": "true", "allowWatchBookmarks": "true", "timeoutSeconds": str(timeout_seconds)}
         if resource_version:
@@ -259,13 +273,20 @@ class KubeClient:
                 event = json.loads(line)
                 if event["type"] == "ERROR":
                     status = event["object"]
-                    raise ApiError(int(status.get("code", 500)), status.get("reason", ""), status.get("message", ""), status)
+                    raise ApiError(
+                        int(status.get("code", 500)), status.get("reason", ""), status.get("message", ""), status
+                    )
                 yield event["type"], event["object"]
 
     async def wait_for(
-        self, resource: Resource, name: str, namespace: str | None, predicate: Callable[[JSON | None], bool], timeout: float = 30.0
+        self,
+        resource: Resource,
+        name: str,
+        namespace: str | None,
+        predicate: Callable[[JSON | None], bool],
+        timeout: float = 30.0,
     ) -> JSON | None:
-        """Watch one object until `predicate(object, or None when it does not exist)` holds; returns it. Raises `TimeoutError`."""
+        """Watch one object until `predicate(object or None)` holds, and return it. Raises `TimeoutError`."""
         latest: JSON | None = None
         try:
             async with asyncio.timeout(timeout):
@@ -274,7 +295,9 @@ class KubeClient:
                     latest = items[0] if items else None
                     if predicate(latest):
                         return latest
-                    stream = self.watch(resource, namespace, resource_version=version, field_selector=f"metadata.name={name}")
+                    stream = self.watch(
+                        resource, namespace, resource_version=version, field_selector=f"metadata.name={name}"
+                    )
                     async for kind, obj in stream:
                         if kind == "BOOKMARK":
                             continue
@@ -285,7 +308,7 @@ class KubeClient:
             shown = json.dumps((latest or {}).get("status"), indent=1) if latest else "the object does not exist"
             raise TimeoutError(f"{resource.plural}/{name} did not get there in {timeout:g} s: {shown}") from None
 
-    async def discover(self) -> list[Resource]:
+    async def discover(self) -> builtins.list[Resource]:
         """Every resource of the preferred versions that can be listed, watched and deleted."""
         found = await self._discover_group("/api/v1", "", "v1")
         groups = await self.request("GET", "/apis")
@@ -294,7 +317,7 @@ class KubeClient:
             found += await self._discover_group(f"/apis/{group['name']}/{version}", group["name"], version)
         return found
 
-    async def _discover_group(self, path: str, group: str, version: str) -> list[Resource]:
+    async def _discover_group(self, path: str, group: str, version: str) -> builtins.list[Resource]:
         try:
             listing = await self.request("GET", path)
         except ApiError as error:

@@ -37,7 +37,7 @@ def _version(obj: JSON) -> int:
 
 
 class Informer:
-    """The store is read-your-writes: hand the answers of your own writes to `observe()`, and older watch events are ignored."""
+    """The store is read-your-writes: hand the answers of your writes to `observe()`; older watch events are ignored."""
 
     def __init__(
         self,
@@ -76,6 +76,10 @@ class Informer:
         self._handlers.append(handler)
         for obj in list(self._store.values()):
             handler(None, obj)
+
+    def remove_handler(self, handler: Handler) -> None:
+        """Call this handler no more."""
+        self._handlers.remove(handler)
 
     def add_index(self, name: str, indexer: Indexer) -> None:
         """Keep an index: `indexer(object)` yields the values it is found under."""
@@ -125,7 +129,12 @@ class Informer:
         return min(10.0, max(0.1, delay * 2)) * random.uniform(0.8, 1.2)
 
     async def _relist(self) -> None:
-        items, version = await self.client.list(self.resource, self._namespace, **self._selectors)
+        items, version = await self.client.list(
+            self.resource,
+            self._namespace,
+            label_selector=self._selectors["label_selector"],
+            field_selector=self._selectors["field_selector"],
+        )
         present = {key_of(item) for item in items}
         for key in [key for key in self._store if key not in present]:
             self._remove(key)
@@ -194,7 +203,7 @@ class Informer:
                     del index[value]
 
     def _notify(self, old: JSON | None, new: JSON | None) -> None:
-        for handler in self._handlers:
+        for handler in list(self._handlers):
             try:
                 handler(old, new)
             except Exception:
@@ -249,4 +258,6 @@ class Informers:
 
     def _start(self, resource: Resource) -> None:
         if resource not in self._tasks:
-            self._tasks[resource] = asyncio.create_task(self._informers[resource].run(), name=f"watch-{resource.plural}")
+            self._tasks[resource] = asyncio.create_task(
+                self._informers[resource].run(), name=f"watch-{resource.plural}"
+            )

@@ -56,7 +56,9 @@ def load_kubeconfig(path: str | os.PathLike[str] | None = None, context: str | N
     cluster = _entry(file, document, "clusters", "cluster", ctx.get("cluster", ""))
     user = _entry(file, document, "users", "user", ctx["user"]) if ctx.get("user") else {}
     if "exec" in user or "auth-provider" in user:
-        raise KubeConfigError(f"{file}: user {ctx['user']!r} needs a credential plugin; use a token or a client certificate")
+        raise KubeConfigError(
+            f"{file}: user {ctx['user']!r} needs a credential plugin; use a token or a client certificate"
+        )
     server = str(cluster.get("server", "")).rstrip("/")
     return KubeConfig(
         server=server,
@@ -69,7 +71,9 @@ def load_kubeconfig(path: str | os.PathLike[str] | None = None, context: str | N
     )
 
 
-def write_kubeconfig(path: Path, server: str, *, token: str | None = None, ca_file: Path | None = None, name: str = "kubetune-local") -> None:
+def write_kubeconfig(
+    path: Path, server: str, *, token: str | None = None, ca_file: Path | None = None, name: str = "kubetune-local"
+) -> None:
     """Write a kubeconfig of one context, readable by its owner only, replacing the file atomically."""
     cluster: dict[str, Any] = {"server": server}
     if ca_file is not None:
@@ -106,7 +110,9 @@ def _ssl_context(file: Path, cluster: dict[str, Any], user: dict[str, Any]) -> s
     elif ca := cluster.get("certificate-authority"):
         context.load_verify_locations(cafile=str(file.parent / ca))
     if cert_data := user.get("client-certificate-data"):
-        _load_client_certificate(context, base64.b64decode(cert_data), base64.b64decode(user.get("client-key-data", "")))
+        _load_client_certificate(
+            context, base64.b64decode(cert_data), base64.b64decode(user.get("client-key-data", ""))
+        )
     elif cert := user.get("client-certificate"):
         context.load_cert_chain(str(file.parent / cert), str(file.parent / user["client-key"]))
     return context

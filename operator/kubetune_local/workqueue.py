@@ -1,4 +1,4 @@
-"""A queue of keys for reconcilers: deduplicated, one worker per key at a time, per-key back-off, and delayed additions."""
+"""A queue of keys for reconcilers: deduplicated, one worker a key, back-off for each key, and delayed additions."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class WorkQueue(Generic[K]):
         """Process the key again after its exponential back-off; returns the delay in seconds."""
         failures = self._failures.get(key, 0)
         self._failures[key] = failures + 1
-        delay = min(self._longest, self._first * 2.0**min(failures, 30)) * random.uniform(0.9, 1.1)
+        delay = min(self._longest, self._first * 2.0 ** min(failures, 30)) * random.uniform(0.9, 1.1)
         self.add_after(key, delay)
         return delay
 

@@ -30,7 +30,8 @@ _LABEL_TEXT = (
 )
 _DNS1035_TEXT = (
     "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character,"
-    f" and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is '{_DNS1035}')"
+    " and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123',"
+    f" regex used for validation is '{_DNS1035}')"
 )
 _QUALIFIED_TEXT = (
     "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric"
@@ -145,6 +146,7 @@ def owner_errors(owners: list[dict[str, Any]], path: str) -> list[FieldError]:
                 errors.append(required(f"{here}.{name}", f"{name} must not be empty"))
     controllers = [f"{owner.get('name')}" for owner in owners if owner.get("controller")]
     if len(controllers) > 1:
-        detail = f'Only one reference can have Controller set to true. Found "true" in references for {controllers[0]} and {controllers[1]}'
+        found = f"{controllers[0]} and {controllers[1]}"
+        detail = f'Only one reference can have Controller set to true. Found "true" in references for {found}'
         errors.append(invalid_value(path, owners, detail))
     return errors

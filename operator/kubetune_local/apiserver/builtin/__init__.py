@@ -1,4 +1,4 @@
-"""What a Kubernetes API server serves by itself: resources, schemas and table columns, as the real server tells them."""
+"""What a Kubernetes API server serves by itself: resources, schemas and table columns, as a real one tells them."""
 
 import functools
 import json

@@ -132,12 +132,14 @@ def write(description: Obj, target: Path) -> None:
     """Write one schema and one resource a line, so that a new version shows as a readable difference."""
     compact: dict[str, Any] = {"separators": (",", ":"), "ensure_ascii": False}
     resources = ",\n".join(json.dumps(item, **compact) for item in description["resources"])
-    schemas = ",\n".join(
-        f"{json.dumps(name)}:{json.dumps(schema, **compact)}" for name, schema in description["schemas"].items()
-    )
-    version = json.dumps(description["version"], **compact)
+    schemas = ",\n".join(f"{json.dumps(name)}:{_compact(schema)}" for name, schema in description["schemas"].items())
+    version = _compact(description["version"])
     text = f'{{"version":{version},\n"resources":[\n{resources}\n],\n"schemas":{{\n{schemas}\n}}}}\n'
     target.write_text(text, encoding="utf-8")
+
+
+def _compact(document: Any) -> str:
+    return json.dumps(document, separators=(",", ":"), ensure_ascii=False)
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
 """From predictions to what they show: comparisons, gates, verdict."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kubetune_api.evalrun import Task, TaskType
 from kubetune_api.evalstatus import CandidateResult, GateResult, MetricResult
@@ -145,18 +145,12 @@ def _measures(task: Task, rows: Sequence[Example], predictions: Sequence[Predict
 
 
 def _adjusted(tasks: Sequence[TaskOutcome]) -> list[TaskOutcome]:
-    adjusted = iter(adjust([c for outcome in tasks for c in outcome.comparisons]))
-    return [
-        TaskOutcome(
-            outcome.task,
-            outcome.rows,
-            outcome.predictions,
-            [next(adjusted) for _ in outcome.comparisons],
-            outcome.left_out,
-            outcome.main,
-        )
-        for outcome in tasks
-    ]
+    """Adjust the p-values in two families: the main metrics, which decide, and all others, which only describe."""
+    adjusted: dict[tuple[str, str], MetricComparison] = {}
+    for decides in (True, False):
+        family = [c for task in tasks for c in task.comparisons if (c.metric == task.main) is decides]
+        adjusted |= {(c.task, c.metric): c for c in adjust(family)}
+    return [replace(task, comparisons=[adjusted[c.task, c.metric] for c in task.comparisons]) for task in tasks]
 
 
 def _results(tasks: Sequence[TaskOutcome], challenger: str | None, baseline: str) -> list[MetricResult]:

@@ -37,7 +37,7 @@ class Difference:
     detectable: float | None
     """detectable: the smallest true difference that this many rows would find 4 times in 5."""
     p_adjusted: float = 1.0
-    """p_adjusted over all comparisons of the run (Holm)."""
+    """p_adjusted over the comparisons of its family (Holm)."""
 
 
 @dataclass(frozen=True)
@@ -173,6 +173,6 @@ def _estimate(name: str, measure: Measure, draws: Draws, n: int, alpha: float) -
 
 
 def adjust(comparisons: Sequence[MetricComparison]) -> list[MetricComparison]:
-    """Return the comparisons with p-values adjusted over all of them (Holm)."""
+    """Return the comparisons of a family with p-values adjusted over all of them (Holm)."""
     adjusted = iter(holm([d.p_value for c in comparisons for d in c.differences]))
     return [replace(c, differences=[replace(d, p_adjusted=next(adjusted)) for d in c.differences]) for c in comparisons]

@@ -83,7 +83,7 @@ class Player:
 
     def run(self, command: str) -> str:
         """Return what a command prints, normalised, and how it ends."""
-        done = subprocess.run(
+        process = subprocess.Popen(
             self._program(command),
             env=self._environ,
             cwd=MANIFESTS,
@@ -91,10 +91,14 @@ class Player:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=SECONDS,
         )
-        end = "" if done.stdout.endswith("\n") or not done.stdout else "\n"
-        return normalised(done.stdout) + end + (f"[exit {done.returncode}]\n" if done.returncode else "")
+        try:
+            output, _ = process.communicate(timeout=SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            return normalised(process.communicate()[0]) + "[did not end]\n"
+        end = "" if output.endswith("\n") or not output else "\n"
+        return normalised(output) + end + (f"[exit {process.returncode}]\n" if process.returncode else "")
 
     def _play(self, line: str) -> str:
         start, _, command = line.partition(" ")

@@ -75,7 +75,7 @@ images:  ## Build the operator's and the trainer's image with docker, podman or 
 
 bench-trainer: $(STAMP)  ## Measure the trainer against TRL
 	$(PY) -m pip install -q -c constraints.txt -e '.[bench]'
-	$(PY) -m pytest -s tests/bench/trainer_vs_trl.py
+	$(PY) tests/bench/trainer_vs_trl.py
 
 clean:  ## Remove what was built, but not the virtual environment
 	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

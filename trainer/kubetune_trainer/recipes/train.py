@@ -15,7 +15,7 @@ from kubetune_api.method import ADAPTER_TUNINGS, LoraSpec, Objective, Tuning
 from kubetune_api.report import FinalLine
 from kubetune_api.run import RunFile, digest_of
 from kubetune_api.training import Optimizer as OptimizerName
-from kubetune_api.training import Precision
+from kubetune_api.training import Precision, Toggle
 
 from ..artifacts.export import artifact, export
 from ..artifacts.lineage import Origin
@@ -97,6 +97,7 @@ def _checked(run: RunFile) -> tuple[OutputFormat, ...]:
         "method.objective": (method.objective, (Objective.SFT,)),
         "method.tuning": (method.tuning, (Tuning.LORA, Tuning.FULL)),
         "training.optimizer": (run.training.optimizer, (OptimizerName.ADAMW,)),
+        "training.compile": (run.training.compile, (Toggle.AUTO, Toggle.OFF)),
         "output.uri": (output.uri, (None,)),
         "tracking": (run.tracking, (None,)),
         "resources.nodes": (run.compute.nodes, (1,)),

@@ -244,6 +244,7 @@ def test_refuses_a_workspace_that_cannot_hold_checkpoints_before_the_first_step(
             {"training": {"optimizer": "AdamW8bit"}},
             "spec.training.optimizer: AdamW8bit is not supported yet; use AdamW",
         ),
+        ({"training": {"compile": "On"}}, "spec.training.compile: On is not supported yet; use Auto or Off"),
         ({"output": {"uri": "s3://b/x"}}, "spec.output.uri: s3://b/x is not supported yet; leave it out"),
         ({"output": {"formats": ["GGUF"]}}, "spec.output.formats[0]: GGUF is not supported yet; use Adapter or Merged"),
         ({"compute": {"nodes": 2}}, "spec.resources.nodes: 2 is not supported yet; use 1"),

@@ -41,7 +41,8 @@ def test_a_missing_file_suggests_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(BadDataset) as caught:
         fetch_data(DataSource(uri=uri), tmp_path)
     assert caught.value.message == (
-        f"{uri} cannot be read: No such file or directory (did you mean train.jsonl?); check spec.dataset and the volume"
+        f"{uri} cannot be read: No such file or directory (did you mean train.jsonl?); check spec.dataset and "
+        "the volume"
     )
 
 

@@ -76,7 +76,12 @@ class ApiServer:
 
 
 async def serve(
-    *, host: str = "127.0.0.1", port: int = 0, data: Path | None = None, token: str | None = None, tls: ssl.SSLContext | None = None
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    data: Path | None = None,
+    token: str | None = None,
+    tls: ssl.SSLContext | None = None,
 ) -> ApiServer:
     """Start a server and return it."""
     server = ApiServer(data, host=host, port=port, token=token, tls=tls)

@@ -45,7 +45,9 @@ class _Front:
         except StatusError as error:
             answer = _status(error)
         except web.HTTPRequestEntityTooLarge:
-            answer = _status(StatusError(413, "RequestEntityTooLarge", f"Request entity too large: limit is {MAX_BODY}"))
+            answer = _status(
+                StatusError(413, "RequestEntityTooLarge", f"Request entity too large: limit is {MAX_BODY}")
+            )
         except (ConnectionError, asyncio.CancelledError):
             raise
         except Exception as error:
@@ -102,5 +104,8 @@ def _status(error: StatusError) -> web.Response:
     if retry:
         headers["Retry-After"] = str(retry)
     return web.Response(
-        status=error.code, text=json.dumps(error.to_status(), ensure_ascii=False), content_type="application/json", headers=headers
+        status=error.code,
+        text=json.dumps(error.to_status(), ensure_ascii=False),
+        content_type="application/json",
+        headers=headers,
     )

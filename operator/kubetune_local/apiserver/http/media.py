@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 
 from kubetune_local.apiserver.errors import bad_request, not_acceptable, unsupported_media_type
+from kubetune_local.apiserver.http.protobuf import PROTOBUF, decode_protobuf
 
 OFFERED = "application/json, application/yaml"
 PATCHES = "application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json, application/apply-patch+yaml"
@@ -56,6 +57,8 @@ def parse_body(media: str, raw: bytes) -> Any:
             return json.loads(raw)
         except ValueError as error:
             raise bad_request(f"error decoding the body as JSON: {error}") from None
+    if media == PROTOBUF:
+        return decode_protobuf(raw)
     if media in ("application/yaml", "application/apply-patch+yaml"):
         try:
             return _plain(yaml.load(raw, Loader=_Loader))

@@ -40,7 +40,13 @@ class Objects:
         if resource is None or (target.namespace and not resource.namespaced):
             raise no_such_path()
         request = Request(
-            resource, target.namespace, target.name, target.subresource, dict(http.query), _manager(http), warnings=http["warnings"]
+            resource,
+            target.namespace,
+            target.name,
+            target.subresource,
+            dict(http.query),
+            _manager(http),
+            warnings=http["warnings"],
         )
         verb = _verb(http, request, target)
         if target.subresource == "log":
@@ -77,7 +83,10 @@ class Objects:
         options = read_options(request, body)
         if verb == "deletecollection":
             items = delete_collection(cluster, request, options)
-            return _send(form, {**self._head(request), "metadata": {"resourceVersion": str(cluster.store.version)}, "items": items})
+            return _send(
+                form,
+                {**self._head(request), "metadata": {"resourceVersion": str(cluster.store.version)}, "items": items},
+            )
         obj, gone = delete(cluster, request, options)
         result = answer(request, obj, gone)
         return _send(form, result) if result["kind"] == "Status" else self._send_object(request, form, result, 200)
@@ -111,7 +120,9 @@ class Objects:
             return _send(form, {**self._head(request), "metadata": page.meta, "items": items})
         head_text = form.render({**self._head(request), "metadata": page.meta})
         texts = [self._raw(request, item) for item in page.items]
-        return web.Response(body=head_text[:-1] + b',"items":[' + b",".join(texts) + b"]}", content_type="application/json")
+        return web.Response(
+            body=head_text[:-1] + b',"items":[' + b",".join(texts) + b"]}", content_type="application/json"
+        )
 
     def _raw(self, request: Request, item: Stored) -> bytes:
         obj = from_storage(request.resource, item.obj)

@@ -35,7 +35,9 @@ class _Lines:
         assert obj is not None
         if change.type != "ERROR":
             obj = self._formed(change, obj)
-        return json.dumps({"type": change.type, "object": obj}, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
+        return (
+            json.dumps({"type": change.type, "object": obj}, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
+        )
 
     def _formed(self, change: Change, obj: Obj) -> Obj:
         if self._wanted.form == "Table":

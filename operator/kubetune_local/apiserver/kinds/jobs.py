@@ -94,7 +94,9 @@ class JobStrategy(Strategy):
 
     def field(self, obj: Obj, path: str) -> str:
         """`status.successful` is a count, 0 where absent."""
-        return str(obj.get("status", {}).get("succeeded", 0)) if path == "status.successful" else super().field(obj, path)
+        return (
+            str(obj.get("status", {}).get("succeeded", 0)) if path == "status.successful" else super().field(obj, path)
+        )
 
 
 def _immutable(obj: Obj, old: Obj, path: str) -> list[FieldError]:
@@ -109,7 +111,9 @@ def _may_change_template(old: Obj) -> bool:
 
 def _frozen_template(spec: Obj) -> Obj:
     template: Obj = {**spec["template"]}
-    metadata = {key: value for key, value in template.get("metadata", {}).items() if key not in ("labels", "annotations")}
+    metadata = {
+        key: value for key, value in template.get("metadata", {}).items() if key not in ("labels", "annotations")
+    }
     pod = {key: value for key, value in template.get("spec", {}).items() if key not in _SCHEDULING}
     for group in ("containers", "initContainers"):
         pod[group] = [{**container, "resources": None} for container in pod.get(group, ())]
@@ -123,7 +127,7 @@ def _failure_policy_errors(spec: Obj) -> list[FieldError]:
     errors = []
     if spec["template"]["spec"].get("restartPolicy") != "Never":
         restart = spec["template"]["spec"].get("restartPolicy")
-        detail = "only \"Never\" is supported when podFailurePolicy is specified"
+        detail = 'only "Never" is supported when podFailurePolicy is specified'
         errors.append(invalid_value("spec.template.spec.restartPolicy", restart, detail))
     for index, rule in enumerate(policy.get("rules", ())):
         here = f"spec.podFailurePolicy.rules[{index}]"
@@ -156,7 +160,9 @@ class CronJobStrategy(Strategy):
     def default(self, obj: Obj) -> None:
         """Set the defaults."""
         spec = obj.setdefault("spec", {})
-        put_default(spec, concurrencyPolicy="Allow", suspend=False, successfulJobsHistoryLimit=3, failedJobsHistoryLimit=1)
+        put_default(
+            spec, concurrencyPolicy="Allow", suspend=False, successfulJobsHistoryLimit=3, failedJobsHistoryLimit=1
+        )
         template = spec.setdefault("jobTemplate", {})
         template.setdefault("metadata", {})
         default_job_spec(template.setdefault("spec", {}))
@@ -173,4 +179,3 @@ class CronJobStrategy(Strategy):
         errors = [] if obj["spec"].get("schedule") else [required("spec.schedule")]
         pod = obj["spec"]["jobTemplate"]["spec"]["template"]["spec"]
         return errors + _template_errors(pod, "spec.jobTemplate.spec.template.spec")
-

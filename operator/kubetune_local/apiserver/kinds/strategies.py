@@ -56,7 +56,10 @@ def _builtin() -> dict[Collection, Strategy]:
         (_ADMISSION, "validatingwebhookconfigurations"): limited,
         (_ADMISSION, "validatingadmissionpolicies"): limited,
         (_ADMISSION, "validatingadmissionpolicybindings"): limited,
-        **{(_RBAC, plural): AnyNameStrategy() for plural in ("roles", "rolebindings", "clusterroles", "clusterrolebindings")},
+        **{
+            (_RBAC, plural): AnyNameStrategy()
+            for plural in ("roles", "rolebindings", "clusterroles", "clusterrolebindings")
+        },
     }
 
 

@@ -21,7 +21,9 @@ def json_patch(value: Obj, operations: Any) -> Obj:
         try:
             result = _apply(result, operation)
         except _Failed as error:
-            raise StatusError(422, "Invalid", f"the server rejected our request due to an error in our request: {error}") from None
+            raise StatusError(
+                422, "Invalid", f"the server rejected our request due to an error in our request: {error}"
+            ) from None
     if not isinstance(result, dict):
         raise bad_request("the patch leaves no object")
     return result

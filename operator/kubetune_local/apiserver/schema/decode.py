@@ -49,8 +49,14 @@ class Decoder:
         return self._struct(node, value, "", "")
 
     def _mismatch(self, owner: Node, value: Any, gopath: str, wanted: str) -> DecodeError:
-        shown = f"number {value}" if isinstance(value, float) or (wanted in _RANGES and json_type(value) == "number") else json_type(value)
-        return DecodeError(f"json: cannot unmarshal {shown} into Go struct field {owner.struct}.{gopath} of type {wanted}")
+        shown = (
+            f"number {value}"
+            if isinstance(value, float) or (wanted in _RANGES and json_type(value) == "number")
+            else json_type(value)
+        )
+        return DecodeError(
+            f"json: cannot unmarshal {shown} into Go struct field {owner.struct}.{gopath} of type {wanted}"
+        )
 
     def _struct(self, node: Node, value: Obj, path: str, gopath: str) -> Obj:
         out: Obj = {}
@@ -127,7 +133,10 @@ class Decoder:
             try:
                 base64.b64decode(value, validate=True)
             except binascii.Error:
-                at = next((index for index, char in enumerate(value) if not (char.isalnum() or char in "+/=")), len(value) // 4 * 4)
+                at = next(
+                    (index for index, char in enumerate(value) if not (char.isalnum() or char in "+/=")),
+                    len(value) // 4 * 4,
+                )
                 raise DecodeError(f"illegal base64 data at input byte {at}") from None
         return value
 

@@ -14,7 +14,18 @@ from kubetune_local.apiserver.schema.validate import validate
 
 Obj = dict[str, Any]
 _TYPES = ["array", "boolean", "integer", "number", "object", "string"]
-_FORBIDDEN = ("$ref", "definitions", "dependencies", "patternProperties", "id", "deprecated", "discriminator", "readOnly", "writeOnly", "xml")
+_FORBIDDEN = (
+    "$ref",
+    "definitions",
+    "dependencies",
+    "patternProperties",
+    "id",
+    "deprecated",
+    "discriminator",
+    "readOnly",
+    "writeOnly",
+    "xml",
+)
 _VALUE_ONLY = (
     "type", "properties", "items", "additionalProperties", "default", "nullable", "description", "title",
     "x-kubernetes-preserve-unknown-fields", "x-kubernetes-int-or-string", "x-kubernetes-embedded-resource",
@@ -38,7 +49,11 @@ def _check(schema: Obj, path: str, errors: list[FieldError]) -> None:
         try:
             re.compile(schema["pattern"])
         except re.error as error:
-            errors.append(invalid_value(f"{path}.pattern", schema["pattern"], f"must be a valid regular expression, but isn't: {error}"))
+            errors.append(
+                invalid_value(
+                    f"{path}.pattern", schema["pattern"], f"must be a valid regular expression, but isn't: {error}"
+                )
+            )
     if schema.get("uniqueItems"):
         detail = "uniqueItems cannot be set to true since the runtime complexity becomes quadratic"
         errors.append(forbidden_value(f"{path}.uniqueItems", detail))
@@ -57,7 +72,9 @@ def _check_type(schema: Obj, path: str, errors: list[FieldError]) -> None:
     elif kind and kind not in _TYPES:
         errors.append(unsupported(f"{path}.type", kind, _TYPES))
     if schema.get("properties") and schema.get("additionalProperties"):
-        errors.append(forbidden_value(f"{path}.additionalProperties", "must be false or absent when properties are specified"))
+        errors.append(
+            forbidden_value(f"{path}.additionalProperties", "must be false or absent when properties are specified")
+        )
     if schema.get("additionalProperties") is False:
         errors.append(forbidden_value(f"{path}.additionalProperties", "additionalProperties cannot be set to false"))
 
@@ -68,7 +85,9 @@ def _check_list(schema: Obj, path: str, errors: list[FieldError]) -> None:
     if schema.get("x-kubernetes-list-type") == "map":
         keys = schema.get("x-kubernetes-list-map-keys") or []
         if not keys:
-            errors.append(required(f"{path}.x-kubernetes-list-map-keys", "must not be empty if x-kubernetes-list-type is map"))
+            errors.append(
+                required(f"{path}.x-kubernetes-list-map-keys", "must not be empty if x-kubernetes-list-type is map")
+            )
         item = schema.get("items") or {}
         for index, key in enumerate(keys):
             if key not in item.get("properties", {}):

@@ -27,7 +27,29 @@ _BUILT_IN = {
 _REASONS = ("FieldValueInvalid", "FieldValueForbidden", "FieldValueRequired", "FieldValueDuplicate")
 _IDENTIFIER = re.compile(r"^[_a-zA-Z][_a-zA-Z0-9]*$")
 _KEYWORDS = frozenset(
-    ["true", "false", "null", "in", "as", "break", "const", "continue", "else", "for", "function", "if", "import", "let", "loop", "package", "namespace", "return", "var", "void", "while"]
+    [
+        "true",
+        "false",
+        "null",
+        "in",
+        "as",
+        "break",
+        "const",
+        "continue",
+        "else",
+        "for",
+        "function",
+        "if",
+        "import",
+        "let",
+        "loop",
+        "package",
+        "namespace",
+        "return",
+        "var",
+        "void",
+        "while",
+    ]
 )
 
 
@@ -35,7 +57,9 @@ def escape(name: str) -> str:
     """Return how CEL sees a property that is no identifier: `a-b` is `a__dash__b`, `namespace` is `__namespace__`."""
     if name in _KEYWORDS:
         return f"__{name}__"
-    escaped = name.replace("__", "__underscores__").replace(".", "__dot__").replace("-", "__dash__").replace("/", "__slash__")
+    escaped = (
+        name.replace("__", "__underscores__").replace(".", "__dot__").replace("-", "__dash__").replace("/", "__slash__")
+    )
     return escaped if _IDENTIFIER.match(escaped) else name
 
 
@@ -56,7 +80,9 @@ class Program:
         unknown = {name for name in functions if name[0].isalpha()} - _BUILT_IN - set(_functions())
         if unknown:
             names = ", ".join(sorted(unknown))
-            raise CompileError(f"undeclared reference to '{names}' (not among the CEL functions of the embedded cluster)")
+            raise CompileError(
+                f"undeclared reference to '{names}' (not among the CEL functions of the embedded cluster)"
+            )
         self.names = frozenset(self._program.variables())
         self._plain = not functions & set(_functions())
 
@@ -148,7 +174,8 @@ def view(node: Node, value: Any) -> Any:
         if node.additional is not None:
             return {key: view(node.additional, item) for key, item in value.items()}
         return {
-            escape(key): view(node.properties[key], item) if key in node.properties else item for key, item in value.items()
+            escape(key): view(node.properties[key], item) if key in node.properties else item
+            for key, item in value.items()
         }
     if isinstance(value, list):
         return [view(node.items, item) for item in value] if node.items is not None else value

@@ -26,10 +26,14 @@ from kubetune_local.apiserver.schema.node import Node
 from kubetune_local.apiserver.schema.rules import rules_of, view
 
 Obj = dict[str, Any]
-_BLOCKING = ("FieldValueRequired", "FieldValueTooLong", "FieldValueTooMany", "FieldValueTypeInvalid", "FieldValueNotSupported")
-_UNCHECKED = (
-    "some validation rules were not checked because the object was invalid; correct the existing errors to complete validation"
+_BLOCKING = (
+    "FieldValueRequired",
+    "FieldValueTooLong",
+    "FieldValueTooMany",
+    "FieldValueTypeInvalid",
+    "FieldValueNotSupported",
 )
+_UNCHECKED = "some validation rules were not checked because the object was invalid; correct the existing errors to complete validation"
 MISSING: Any = object()
 
 
@@ -124,7 +128,9 @@ class _Checker:
     def _string(self, node: Node, value: str, path: str) -> None:
         limits = node.limits
         if "maxLength" in limits and len(value) > limits["maxLength"]:
-            self.add(FieldError("FieldValueTooLong", path, NO_VALUE, f"may not be more than {limits['maxLength']} bytes"))
+            self.add(
+                FieldError("FieldValueTooLong", path, NO_VALUE, f"may not be more than {limits['maxLength']} bytes")
+            )
         if "minLength" in limits and len(value) < limits["minLength"]:
             self.add(invalid_value(path, value, f"{path} in body should be at least {limits['minLength']} chars long"))
         if node.pattern is not None and not node.pattern[1].search(value):
@@ -194,7 +200,9 @@ class _Checker:
             self.add(invalid_value(path or "<nil>", "", f'"{path}" must validate at least one schema (anyOf)'))
         elif branch == "oneOf" and passed != 1:
             found = "Found none valid" if not passed else f"Found {passed} valid alternatives"
-            self.add(invalid_value(path or "<nil>", "", f'"{path}" must validate one and only one schema (oneOf). {found}'))
+            self.add(
+                invalid_value(path or "<nil>", "", f'"{path}" must validate one and only one schema (oneOf). {found}')
+            )
 
     def lists(self, node: Node, value: Any, old: Any, path: str) -> None:
         """Find duplicates in sets and list maps."""
@@ -258,7 +266,9 @@ def _branch(schema: Obj) -> Node:
 
 
 _EMAIL = re.compile(r"^[^@\s]+@[^@\s]+$")
-_HOSTNAME = re.compile(r"^([a-zA-Z0-9_]([a-zA-Z0-9_-]{0,61}[a-zA-Z0-9_])?)(\.[a-zA-Z0-9_]([a-zA-Z0-9_-]{0,61}[a-zA-Z0-9_])?)*$")
+_HOSTNAME = re.compile(
+    r"^([a-zA-Z0-9_]([a-zA-Z0-9_-]{0,61}[a-zA-Z0-9_])?)(\.[a-zA-Z0-9_]([a-zA-Z0-9_-]{0,61}[a-zA-Z0-9_])?)*$"
+)
 _DURATION = re.compile(r"^[-+]?(\d+(\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)((\d+(\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h))*$|^0$")
 
 

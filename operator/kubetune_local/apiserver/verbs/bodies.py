@@ -56,7 +56,9 @@ def _check_type(resource: Resource, body: Obj) -> None:
         )
     if kind != resource.kind:
         group = resource.api_version if resource.group else resource.version
-        raise bad_request(f"{kind} in version \"{group}\" cannot be handled as a {resource.kind}: no kind \"{kind}\" is registered here")
+        raise bad_request(
+            f'{kind} in version "{group}" cannot be handled as a {resource.kind}: no kind "{kind}" is registered here'
+        )
     body["apiVersion"], body["kind"] = version, kind
 
 
@@ -73,7 +75,7 @@ def _decode_custom(resource: Resource, body: Obj, decoder: Decoder) -> Obj:
 
 def _cannot(resource: Resource) -> str:
     version = resource.api_version if resource.custom is not None else resource.version
-    return f"{resource.kind} in version \"{version}\" cannot be handled as a {resource.kind}"
+    return f'{resource.kind} in version "{version}" cannot be handled as a {resource.kind}'
 
 
 def _report_unknown(request: Request, unknown: list[str], patched: bool) -> None:

@@ -49,7 +49,10 @@ def read_options(request: Request, body: Any) -> Options:
         request.query["dryRun"] = "All"
     preconditions = body.get("preconditions") or {}
     return Options(
-        int(grace) if grace is not None else None, policy, preconditions.get("uid", ""), preconditions.get("resourceVersion", "")
+        int(grace) if grace is not None else None,
+        policy,
+        preconditions.get("uid", ""),
+        preconditions.get("resourceVersion", ""),
     )
 
 
@@ -123,7 +126,12 @@ def delete_collection(cluster: Cluster, request: Request, options: Options) -> l
     deleted = []
     for stored in list_objects(cluster, request).items:
         one = Request(
-            request.resource, stored.namespace, stored.name, query=request.query, manager=request.manager, warnings=request.warnings
+            request.resource,
+            stored.namespace,
+            stored.name,
+            query=request.query,
+            manager=request.manager,
+            warnings=request.warnings,
         )
         deleted.append(delete(cluster, one, options)[0])
     return deleted
@@ -137,4 +145,3 @@ def answer(request: Request, obj: Obj, gone: bool) -> Obj:
     details = {"name": request.name, "group": resource.group, "kind": resource.plural, "uid": obj["metadata"]["uid"]}
     details = {key: value for key, value in details.items() if value}
     return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}
-

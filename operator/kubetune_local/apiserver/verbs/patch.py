@@ -24,7 +24,9 @@ APPLY_CBOR = "application/apply-patch+cbor"
 
 def patch(cluster: Cluster, request: Request, media: str, body: Any) -> tuple[Obj, bool]:
     """Change an object; returns it as stored, and whether it was created (an apply may)."""
-    allowed = [JSON_PATCH, MERGE, APPLY] if request.resource.custom is not None else [JSON_PATCH, MERGE, STRATEGIC, APPLY]
+    allowed = (
+        [JSON_PATCH, MERGE, APPLY] if request.resource.custom is not None else [JSON_PATCH, MERGE, STRATEGIC, APPLY]
+    )
     if media not in allowed:
         raise unsupported_media_type(", ".join([*allowed, APPLY_CBOR]))
     if media == APPLY:
@@ -88,4 +90,3 @@ def _create_applied(cluster: Cluster, request: Request, applied: Obj) -> Obj:
     obj = _own_copy(apply(resource.schema, request, None, applied, cluster.now()))
     set_defaults(resource, obj)
     return store_new(cluster, request, obj, owned=True)
-

@@ -67,7 +67,11 @@ def list_objects(cluster: Cluster, request: Request) -> Page:
         version, items = _resume(cluster.store, cursor)
     else:
         version = cluster.store.version
-        items = [item for item in cluster.store.list(request.resource.collection, request.namespace) if selection.matches(item)]
+        items = [
+            item
+            for item in cluster.store.list(request.resource.collection, request.namespace)
+            if selection.matches(item)
+        ]
     if not limit or len(items) <= limit:
         return Page(version, items)
     page, rest = items[:limit], items[limit:]
@@ -77,9 +81,13 @@ def list_objects(cluster: Cluster, request: Request) -> Page:
 def _check_match(cluster: Cluster, request: Request, cursor: str) -> None:
     text, match = request.query.get("resourceVersion", ""), request.query.get("resourceVersionMatch", "")
     if match and not text:
-        raise _refused("resourceVersionMatch", "Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided")
+        raise _refused(
+            "resourceVersionMatch", "Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided"
+        )
     if match and match not in ("Exact", "NotOlderThan"):
-        raise _refused("resourceVersionMatch", f'Unsupported value: "{match}": supported values: "Exact", "NotOlderThan"')
+        raise _refused(
+            "resourceVersionMatch", f'Unsupported value: "{match}": supported values: "Exact", "NotOlderThan"'
+        )
     if cursor and text not in ("", "0"):
         raise bad_request("specifying resource version is not allowed when using continue")
     _check_future(cluster, text)

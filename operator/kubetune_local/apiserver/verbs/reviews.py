@@ -5,7 +5,13 @@ from typing import Any
 from kubetune_local.apiserver.cluster import Cluster, Request
 
 Obj = dict[str, Any]
-REVIEWS = ("selfsubjectaccessreviews", "localsubjectaccessreviews", "subjectaccessreviews", "selfsubjectrulesreviews", "selfsubjectreviews")
+REVIEWS = (
+    "selfsubjectaccessreviews",
+    "localsubjectaccessreviews",
+    "subjectaccessreviews",
+    "selfsubjectrulesreviews",
+    "selfsubjectreviews",
+)
 _EVERY = ["*"]
 
 
@@ -14,10 +20,17 @@ def review(cluster: Cluster, request: Request, body: Any) -> Obj:
     resource = request.resource
     answer: Obj = {"kind": resource.kind, "apiVersion": resource.api_version, "metadata": {"creationTimestamp": None}}
     if resource.plural == "selfsubjectreviews":
-        return {**answer, "status": {"userInfo": {"username": request.user, "groups": ["system:masters", "system:authenticated"]}}}
+        return {
+            **answer,
+            "status": {"userInfo": {"username": request.user, "groups": ["system:masters", "system:authenticated"]}},
+        }
     spec = body.get("spec", {}) if isinstance(body, dict) else {}
     if resource.plural == "selfsubjectrulesreviews":
         rules = [{"verbs": _EVERY, "apiGroups": _EVERY, "resources": _EVERY}]
-        status: Obj = {"resourceRules": rules, "nonResourceRules": [{"verbs": _EVERY, "nonResourceURLs": _EVERY}], "incomplete": False}
+        status: Obj = {
+            "resourceRules": rules,
+            "nonResourceRules": [{"verbs": _EVERY, "nonResourceURLs": _EVERY}],
+            "incomplete": False,
+        }
         return {**answer, "spec": {}, "status": status}
     return {**answer, "spec": spec, "status": {"allowed": True, "reason": "the embedded cluster has no authorization"}}

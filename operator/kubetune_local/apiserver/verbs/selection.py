@@ -53,14 +53,11 @@ class Selection:
 def selection_of(request: Request) -> Selection:
     """Read the selectors of a request; StatusError 400 for fields that the kind cannot be selected by."""
     labels, fields = request.query.get("labelSelector", ""), request.query.get("fieldSelector", "")
-    strategy, resource = strategy_of(request.resource), request.resource
+    strategy = strategy_of(request.resource)
     selector, terms = parse_label_selector(labels), parse_field_selector(fields)
     for term in terms:
         if term.field not in (*_ALWAYS, *strategy.selectable):
-            raise bad_request(
-                f'Unable to find "{resource.api_version}, Resource={resource.plural}" that match'
-                f' label selector "{labels}", field selector "{fields}": field label not supported: {term.field}'
-            )
+            raise bad_request(f"field label not supported: {term.field}")
     if request.name:
         terms = (*terms, FieldTerm("metadata.name", True, request.name))
     return Selection(request.namespace, selector, terms, strategy)

@@ -27,7 +27,9 @@ def bind(cluster: Cluster, request: Request, body: Any) -> Obj:
         why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {pod['metadata']['uid']}"
         raise conflict("pods", "", request.name, why)
     if "deletionTimestamp" in pod["metadata"]:
-        raise conflict("pods/binding", "", request.name, f"pod {request.name} is being deleted, cannot be assigned to a host")
+        raise conflict(
+            "pods/binding", "", request.name, f"pod {request.name} is being deleted, cannot be assigned to a host"
+        )
     if (present := pod["spec"].get("nodeName")) is not None:
         why = f'pod {request.name} is already assigned to node "{present}"'
         raise conflict("pods/binding", "", request.name, why)
@@ -70,7 +72,9 @@ def scale_of(request: Request, obj: Obj) -> Obj:
     status: Obj = {"replicas": at(obj, present) or 0}
     labels = at(obj, selector_path) if selector_path else (at(obj, "spec.selector") or {}).get("matchLabels")
     if labels:
-        status["selector"] = labels if isinstance(labels, str) else ",".join(f"{key}={value}" for key, value in labels.items())
+        status["selector"] = (
+            labels if isinstance(labels, str) else ",".join(f"{key}={value}" for key, value in labels.items())
+        )
     return {
         "kind": "Scale",
         "apiVersion": "autoscaling/v1",
@@ -98,4 +102,3 @@ def write_scale(cluster: Cluster, request: Request, body: Any, patching: bool) -
     place[last] = replicas
     plain = Request(request.resource, request.namespace, request.name, "", request.query, request.manager)
     return scale_of(request, store_change(cluster, plain, obj, old))
-

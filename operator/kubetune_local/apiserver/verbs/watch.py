@@ -64,7 +64,9 @@ class Watch:
         listing = self._sends_initial_events() or ("sendInitialEvents" not in self._request.query and not self._since)
         collection = self._request.resource.collection
         if listing:
-            self._initial = [item for item in self._store.list(collection, self._request.namespace) if self._selection.matches(item)]
+            self._initial = [
+                item for item in self._store.list(collection, self._request.namespace) if self._selection.matches(item)
+            ]
         if listing or not self._since:
             self._position = self._store.version
         try:

@@ -52,7 +52,7 @@ class KubeletLogs:
                     raise _refused(source.status, (await source.text()).strip(), container, request.name)
                 return await _copy(source, http)
         except aiohttp.ClientConnectionError as error:
-            raise internal(f"Get \"{url}\": {error}") from None
+            raise internal(f'Get "{url}": {error}') from None
 
 
 async def _copy(source: aiohttp.ClientResponse, http: web.Request) -> web.StreamResponse:

@@ -11,7 +11,6 @@ from kubetune_local.apiserver.resources import ALL_VERBS, STATUS_VERBS, Resource
 from kubetune_local.apiserver.schema.definition import schema_errors
 
 Obj = dict[str, Any]
-CLEANUP = "customresourcecleanup.apiextensions.k8s.io"
 _VERSION = re.compile(r"^[a-z]([-a-z0-9]*[a-z0-9])?$")
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from kubetune_local.apiserver.cluster import Cluster, Request
 from kubetune_local.apiserver.errors import FieldError, invalid_value
 from kubetune_local.apiserver.names import path_segment_problems, subdomain_problems
+from kubetune_local.apiserver.resources import Resource
 
 Obj = dict[str, Any]
 IMMUTABLE = "field is immutable"
@@ -54,6 +55,10 @@ class Strategy:
 
     def before_delete(self, cluster: Cluster, obj: Obj) -> None:
         """Refuse a deletion by raising StatusError."""
+
+    def content(self, cluster: Cluster, obj: Obj) -> list[Resource]:
+        """Return the resources whose objects go before this object does."""
+        return []
 
     def on_terminating(self, cluster: Cluster, obj: Obj) -> None:
         """Change the object as its deletion begins."""

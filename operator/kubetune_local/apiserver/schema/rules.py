@@ -5,6 +5,7 @@ adds to CEL are given to it here. Source: https://kubernetes.io/docs/reference/u
 """
 
 import functools
+import itertools
 import re
 from collections.abc import Callable
 from datetime import datetime
@@ -228,7 +229,7 @@ def _find_all(text: str, pattern: str, limit: int = -1) -> list[str]:
 
 
 _KUBERNETES: dict[str, Callable[..., Any]] = {
-    "isSorted": lambda items: all(left <= right for left, right in zip(items, items[1:], strict=False)),
+    "isSorted": lambda items: all(left <= right for left, right in itertools.pairwise(items)),
     "sum": lambda items: sum(items),
     "find": _find,
     "findAll": _find_all,

@@ -33,7 +33,10 @@ _BLOCKING = (
     "FieldValueTypeInvalid",
     "FieldValueNotSupported",
 )
-_UNCHECKED = "some validation rules were not checked because the object was invalid; correct the existing errors to complete validation"
+_UNCHECKED = (
+    "some validation rules were not checked because the object was invalid;"
+    " correct the existing errors to complete validation"
+)
 MISSING: Any = object()
 
 

@@ -81,4 +81,3 @@ def _check_namespace(cluster: Cluster, request: Request, metadata: Obj) -> None:
     if "deletionTimestamp" in namespace.obj["metadata"]:
         resource = request.resource
         raise namespace_terminating(resource.plural, resource.group, metadata.get("name", ""), request.namespace)
-

@@ -6,6 +6,7 @@ from typing import Any
 
 from kubetune_local.apiserver.cluster import Cluster, Request, timestamp
 from kubetune_local.apiserver.errors import bad_request, conflict, invalid, unsupported
+from kubetune_local.apiserver.kinds.custom import CLEANUP
 from kubetune_local.apiserver.kinds.strategies import strategy_of
 from kubetune_local.apiserver.kinds.strategy import Strategy
 from kubetune_local.apiserver.storage.store import Stored, encode
@@ -65,6 +66,8 @@ def delete(cluster: Cluster, request: Request, options: Options) -> tuple[Obj, b
     if strategy.orphans and not options.policy:
         request.warnings.append(_WILL_ORPHAN)
     obj = stored.copy()
+    if not request.dry_run:
+        _empty(cluster, strategy, obj)
     _terminate(cluster, strategy, obj, options)
     if finished(obj):
         if not request.dry_run:
@@ -76,6 +79,16 @@ def delete(cluster: Cluster, request: Request, options: Options) -> tuple[Obj, b
     return from_storage(request.resource, obj), False
 
 
+def _empty(cluster: Cluster, strategy: Strategy, obj: Obj) -> None:
+    """Delete the objects of a definition; it stays until those that wait for a finalizer are gone."""
+    for resource in strategy.content(cluster, obj):
+        for stored in cluster.store.list(resource.collection):
+            delete(cluster, Request(resource, stored.namespace, stored.name), Options(policy="Background"))
+        finalizers = obj["metadata"].setdefault("finalizers", [])
+        if cluster.store.list(resource.collection) and CLEANUP not in finalizers:
+            finalizers.append(CLEANUP)
+
+
 def _check_preconditions(request: Request, options: Options, stored: Stored) -> None:
     resource, metadata = request.resource, stored.obj["metadata"]
     for name, wanted, found in (
@@ -83,7 +96,10 @@ def _check_preconditions(request: Request, options: Options, stored: Stored) -> 
         ("ResourceVersion", options.version, metadata["resourceVersion"]),
     ):
         if wanted and wanted != found:
-            why = f"the {name} in the precondition ({wanted}) does not match the {name} in record ({found}). The object might have been deleted and then recreated"
+            why = (
+                f"the {name} in the precondition ({wanted}) does not match the {name} in record ({found})."
+                " The object might have been deleted and then recreated"
+            )
             raise conflict(resource.plural, resource.group, request.name, why)
 
 

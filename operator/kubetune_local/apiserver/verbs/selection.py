@@ -61,4 +61,3 @@ def selection_of(request: Request) -> Selection:
     if request.name:
         terms = (*terms, FieldTerm("metadata.name", True, request.name))
     return Selection(request.namespace, selector, terms, strategy)
-

@@ -136,4 +136,3 @@ def _comparable(obj: Obj) -> Obj:
     metadata = {key: value for key, value in obj["metadata"].items() if key not in ("resourceVersion", "managedFields")}
     owners = [{**entry, "time": ""} for entry in obj["metadata"].get("managedFields", ())]
     return {**obj, "metadata": metadata, "managedFields": owners}
-

@@ -1,4 +1,4 @@
-"""Pods as processes: logs through the API server, memory limits, and a cluster that is stopped, or dies, and comes back."""
+"""Pods as processes: logs through the API server, memory limits, and a cluster that stops, or dies, and comes back."""
 
 from typing import Any
 

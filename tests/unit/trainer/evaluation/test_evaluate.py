@@ -46,7 +46,7 @@ def values(world: World, task_name: str, metric: str) -> dict[str, float]:
 
 
 def write_adapter(world: World, folder: Path, strength: float = 0.3) -> dict[str, Any]:
-    """Write a PEFT adapter on the base, and the two merged by PEFT; returns the adapter's uri and the merged model's."""
+    """Write a PEFT adapter on the base, and both merged by PEFT; returns the adapter's uri and the merged model."""
     model = AutoModelForCausalLM.from_pretrained(world.folder / "base", dtype=torch.float32)
     torch.manual_seed(3)
     tuned = get_peft_model(model, LoraConfig(r=4, lora_alpha=8, target_modules=["q_proj", "down_proj"]))

@@ -95,7 +95,8 @@ def _check_list(schema: Obj, path: str, errors: list[FieldError]) -> None:
                 errors.append(invalid_value(f"{path}.x-kubernetes-list-map-keys[{index}]", key, detail))
             elif key not in item.get("required", ()) and "default" not in item["properties"][key]:
                 detail = (
-                    "this property is in x-kubernetes-list-map-keys, so it must have a default or be a required property"
+                    "this property is in x-kubernetes-list-map-keys,"
+                    " so it must have a default or be a required property"
                 )
                 errors.append(required(f"{path}.items.properties[{key}].default", detail))
     elif "x-kubernetes-list-map-keys" in schema:

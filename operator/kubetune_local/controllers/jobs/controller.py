@@ -46,7 +46,9 @@ def _index(pod: JSON) -> list[str]:
 class JobController:
     """Runs Jobs."""
 
-    def __init__(self, client: KubeClient, informers: Informers, back_off_seconds: float = POD_BACK_OFF_SECONDS) -> None:
+    def __init__(
+        self, client: KubeClient, informers: Informers, back_off_seconds: float = POD_BACK_OFF_SECONDS
+    ) -> None:
         self._client = client
         self._jobs = informers.of(JOBS)
         self._pods = informers.of(PODS)

@@ -81,7 +81,9 @@ def _soonest(*pauses: float | None) -> float | None:
 
 def _count(facts: JobFacts, tally: Tally, pods: list[JSON], verdict: Verdict | None) -> None:
     """Write down the UIDs of pods that have ended; a failed Job takes its other pods for failed."""
-    waiting = {pod["metadata"]["uid"] for pod in last_failures(facts, pods, tally).values()} if verdict is None else set()
+    waiting: set[str] = set()
+    if verdict is None:
+        waiting = {pod["metadata"]["uid"] for pod in last_failures(facts, pods, tally).values()}
     known = {*tally.uncounted_succeeded, *tally.uncounted_failed}
     failed = [pod for pod in tally.new_failed if pod["metadata"]["uid"] not in waiting]
     if verdict is not None and not verdict.succeeded:

@@ -36,7 +36,8 @@ def match_policy(policy: JSON | None, pod: JSON, *, per_index: bool) -> Match:
             hit = _exit_code(rule["onExitCodes"], pod)
             if hit is not None:
                 name, code = hit
-                return Match(action, f"Container {name} for pod {_name(pod)} failed with exit code {code} matching {action} rule at index {number}")
+                failure = f"Container {name} for pod {_name(pod)} failed with exit code {code}"
+                return Match(action, f"{failure} matching {action} rule at index {number}")
         elif (condition := _condition(rule.get("onPodConditions", ()), pod)) is not None:
             return Match(action, f"Pod {_name(pod)} has condition {condition} matching {action} rule at index {number}")
     return Match(COUNT)

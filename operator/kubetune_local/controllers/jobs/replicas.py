@@ -72,7 +72,7 @@ def _wanted(scene: Scene, running: int) -> int:
     if completions is None:
         return running if tally.total_succeeded(facts) else int(parallelism)
     open_ = completions - tally.total_succeeded(facts) - len(tally.failed_indexes)
-    return max(0, min(open_, parallelism))
+    return max(0, min(int(open_), int(parallelism)))
 
 
 def _surplus(facts: JobFacts, running: list[JSON], at_least: int) -> list[JSON]:
@@ -81,7 +81,7 @@ def _surplus(facts: JobFacts, running: list[JSON], at_least: int) -> list[JSON]:
     rest = sorted(running, key=_progress)
     if facts.indexed:
         seen: set[int] = set()
-        kept = []
+        kept: list[JSON] = []
         for pod in reversed(rest):
             index = index_of(pod)
             misplaced = index in seen or not 0 <= index < facts.spec["completions"]

@@ -37,11 +37,11 @@ class _Front:
 
     async def guard(self, http: web.Request) -> web.StreamResponse:
         """Check the token; turn every error into a Status."""
-        http["warnings"] = []
+        warnings: list[str] = []
         answer: web.StreamResponse
         try:
             self._authenticate(http)
-            answer = await self.answer(http)
+            answer = await self.answer(http, warnings)
         except StatusError as error:
             answer = _status(error)
         except web.HTTPRequestEntityTooLarge:
@@ -54,7 +54,7 @@ class _Front:
             log.exception("%s %s", http.method, http.path_qs)
             answer = _status(internal(f"{type(error).__name__}: {error}"))
         if not answer.prepared:
-            for warning in dict.fromkeys(http["warnings"]):
+            for warning in dict.fromkeys(warnings):
                 text = warning.replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ")
                 answer.headers.add("Warning", f'299 - "{text}"')
         return answer
@@ -66,7 +66,7 @@ class _Front:
         if kind.lower() != "bearer" or not hmac.compare_digest(given.strip().encode(), self._token):
             raise unauthorized()
 
-    async def answer(self, http: web.Request) -> web.StreamResponse:
+    async def answer(self, http: web.Request, warnings: list[str]) -> web.StreamResponse:
         """Answer from the part that the path belongs to."""
         path = http.path.rstrip("/")
         if path.startswith(("/healthz", "/livez", "/readyz")):
@@ -82,7 +82,7 @@ class _Front:
             if http.method not in ("GET", "HEAD"):
                 raise method_not_allowed()
             return _discovery(document)
-        return await self._objects.handle(http)
+        return await self._objects.handle(http, warnings)
 
 
 def _json(body: Obj | None) -> web.Response:

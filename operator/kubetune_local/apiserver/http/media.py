@@ -10,7 +10,6 @@ from kubetune_local.apiserver.errors import bad_request, not_acceptable, unsuppo
 from kubetune_local.apiserver.http.protobuf import PROTOBUF, decode_protobuf
 
 OFFERED = "application/json, application/yaml"
-PATCHES = "application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json, application/apply-patch+yaml"
 _FORMS = ("Table", "PartialObjectMetadata", "PartialObjectMetadataList")
 
 

@@ -31,8 +31,8 @@ class Objects:
     def __init__(self, cluster: Cluster, logs: KubeletLogs) -> None:
         self._cluster, self._logs = cluster, logs
 
-    async def handle(self, http: web.Request) -> web.StreamResponse:
-        """Answer one request; raises StatusError."""
+    async def handle(self, http: web.Request, warnings: list[str]) -> web.StreamResponse:
+        """Answer one request; warnings for the client are added to `warnings`. Raises StatusError."""
         target = parse(http.path)
         if target is None:
             raise no_such_path()
@@ -46,7 +46,7 @@ class Objects:
             target.subresource,
             dict(http.query),
             _manager(http),
-            warnings=http["warnings"],
+            warnings=warnings,
         )
         verb = _verb(http, request, target)
         if target.subresource == "log":

@@ -1,20 +1,20 @@
 """Bodies in protobuf, which the typed clients of `kubectl create` send without asking: of the kinds they create.
 
 Field numbers are those of `generated.proto` in `k8s.io/api` and `k8s.io/apimachinery` (Apache-2.0); they never change.
-Answers are always JSON: clients that send protobuf accept it.
+Answers are always JSON: clients that send protobuf accept it. A field that is not in the tables refuses the body.
 """
 
 import base64
 from collections.abc import Iterator
 from typing import Any
 
-from kubetune_local.apiserver.errors import bad_request, unsupported_media_type
+from kubetune_local.apiserver.errors import StatusError, bad_request, unsupported_media_type
 
 Obj = dict[str, Any]
 PROTOBUF = "application/vnd.kubernetes.protobuf"
 _MAGIC = b"k8s\x00"
 Shape = dict[int, tuple[str, Any]]
-"""Field number -> (JSON name, type): a name of a scalar type, a Shape, or one of these in a list for repeated fields."""
+"""Field number -> (JSON name, type): the name of a scalar, a Shape, or one of these in a list for repeated fields."""
 
 _OWNER: Shape = {
     5: ("apiVersion", "text"), 1: ("kind", "text"), 3: ("name", "text"), 4: ("uid", "text"), 6: ("controller", "flag"),
@@ -26,9 +26,10 @@ _META: Shape = {
     13: ("ownerReferences", [_OWNER]), 14: ("finalizers", ["text"]),
 }  # fmt: skip
 _ATTRIBUTES: Shape = {
-    1: ("namespace", "text"), 2: ("verb", "text"), 3: ("group", "text"), 4: ("version", "text"), 5: ("resource", "text"),
-    6: ("subresource", "text"), 7: ("name", "text"),
+    1: ("namespace", "text"), 2: ("verb", "text"), 3: ("group", "text"), 4: ("version", "text"),
+    5: ("resource", "text"), 6: ("subresource", "text"), 7: ("name", "text"),
 }  # fmt: skip
+_PATH: Shape = {1: ("path", "text"), 2: ("verb", "text")}
 _DELETE: Shape = {
     1: ("gracePeriodSeconds", "number"), 2: ("preconditions", {1: ("uid", "text"), 2: ("resourceVersion", "text")}),
     3: ("orphanDependents", "flag"), 4: ("propagationPolicy", "text"), 5: ("dryRun", ["text"]),
@@ -40,12 +41,13 @@ _SHAPES: dict[str, Shape] = {
     "Namespace": {1: ("metadata", _META)},
     "ConfigMap": {1: ("metadata", _META), 2: ("data", "texts"), 3: ("binaryData", "blobs"), 4: ("immutable", "flag")},
     "Secret": {
-        1: ("metadata", _META), 2: ("data", "blobs"), 3: ("type", "text"), 4: ("stringData", "texts"), 5: ("immutable", "flag"),
+        1: ("metadata", _META), 2: ("data", "blobs"), 3: ("type", "text"), 4: ("stringData", "texts"),
+        5: ("immutable", "flag"),
     },
     "ServiceAccount": {1: ("metadata", _META)},
     "SelfSubjectAccessReview": {
         1: ("metadata", _META),
-        2: ("spec", {1: ("resourceAttributes", _ATTRIBUTES), 2: ("nonResourceAttributes", {1: ("path", "text"), 2: ("verb", "text")})}),
+        2: ("spec", {1: ("resourceAttributes", _ATTRIBUTES), 2: ("nonResourceAttributes", _PATH)}),
     },
     "SelfSubjectRulesReview": {1: ("metadata", _META), 2: ("spec", {1: ("namespace", "text")})},
     "SelfSubjectReview": {1: ("metadata", _META)},
@@ -70,10 +72,15 @@ def decode_protobuf(raw: bytes) -> Obj:
         version, kind = types.get(1, ""), types.get(2, "")
         shape = _SHAPES.get(kind)
         if shape is None:
-            raise unsupported_media_type("application/json, application/yaml")
+            raise _not_read()
         return {"apiVersion": version, "kind": kind, **_message(shape, envelope.get(2, b""))}
     except (IndexError, ValueError, AttributeError) as error:
         raise bad_request(f"error decoding the body as protobuf: {error}") from None
+
+
+def _not_read() -> StatusError:
+    """Return the 415 for what would be lost; JSON is always understood."""
+    return unsupported_media_type("application/json, application/yaml; use `kubectl apply -f` or `kubectl create -f`")
 
 
 def _varint(raw: bytes, at: int) -> tuple[int, int]:
@@ -107,6 +114,8 @@ def _message(shape: Shape, raw: bytes) -> Obj:
     obj: Obj = {}
     for number, value in _fields(raw):
         if number not in shape:
+            if value:
+                raise _not_read()
             continue
         name, kind = shape[number]
         if isinstance(kind, list):

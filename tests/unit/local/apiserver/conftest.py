@@ -38,4 +38,3 @@ class World:
 @pytest.fixture
 def world() -> World:
     return World()
-

@@ -34,9 +34,8 @@ def widgets() -> Obj:
     }
     status = {"type": "object", "properties": {"ready": {"type": "boolean"}}}
     root = {"type": "object", "properties": {"spec": spec, "status": status}}
-    version = {
-        "name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": root}, "subresources": {"status": {}}
-    }  # fmt: skip
+    version = {"name": "v1", "served": True, "storage": True, "subresources": {"status": {}}}
+    version["schema"] = {"openAPIV3Schema": root}
     names = {"plural": "widgets", "kind": "Widget"}
     return {
         "metadata": {"name": "widgets.example.com"},

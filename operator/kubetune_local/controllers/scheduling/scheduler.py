@@ -176,7 +176,8 @@ class Scheduler:
     async def _refuse(self, pod: JSON, message: str) -> None:
         """Say why a pod has no node; once for each reason."""
         meta = pod["metadata"]
-        known = next((c for c in pod.get("status", {}).get("conditions") or () if c["type"] == "PodScheduled"), {})
+        conditions: list[JSON] = pod.get("status", {}).get("conditions") or []
+        known: JSON = next((each for each in conditions if each["type"] == "PodScheduled"), {})
         if known.get("status") == "False" and known.get("message") == message:
             return
         stamp = timestamps.rfc3339(timestamps.now())

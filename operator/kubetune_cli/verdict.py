@@ -23,7 +23,7 @@ def verdict(run: Object, *, everything: bool = False) -> RenderableType:
     if not results:
         return Text("There are no results yet.", style="dim")
     shown = _metrics(run, results, everything)
-    parts: list[RenderableType] = [_values(run, results, shown), Text(""), _differences(results, shown)]
+    parts: list[RenderableType] = [_values(run, results, shown), Text(""), _differences(results, shown, _alpha(run))]
     hidden = len(_all_metrics(results)) - len(shown)
     if hidden:
         parts.append(Text(f"{hidden} more metrics are in the report (--all shows them here).", style="dim"))
@@ -32,6 +32,10 @@ def verdict(run: Object, *, everything: bool = False) -> RenderableType:
     if status.get("verdict"):
         parts += [Text(""), _sentence(run, status["verdict"])]
     return Group(*parts)
+
+
+def _alpha(run: Object) -> float:
+    return float(((run.get("spec") or {}).get("comparison") or {}).get("alpha") or 0.05)
 
 
 def _all_metrics(results: list[Object]) -> list[tuple[str, str]]:
@@ -84,7 +88,7 @@ def _value(entry: Object | None) -> Text:
     )
 
 
-def _differences(results: list[Object], shown: list[tuple[str, str]]) -> Table:
+def _differences(results: list[Object], shown: list[tuple[str, str]], alpha: float) -> Table:
     """One line for each comparison: by how much, how sure."""
     rows = [row for row in results if (row["task"], row["metric"]) in shown and row.get("delta") is not None]
     challengers = {row.get("candidate") for row in rows}
@@ -96,7 +100,7 @@ def _differences(results: list[Object], shown: list[tuple[str, str]]) -> Table:
     table.add_column("")
     before = ""
     for row in rows:
-        judgement, style = _judge(row)
+        judgement, style = _judge(row, alpha)
         sure = f" ({p_value(row['pValue'])})" if row.get("pValue") else ""
         table.add_row(
             Text(_name(row) if _name(row) != before else ""),
@@ -108,13 +112,13 @@ def _differences(results: list[Object], shown: list[tuple[str, str]]) -> Table:
     return table
 
 
-def _judge(row: Object) -> tuple[str, str]:
-    """Return what a difference means, with its style: better or worse only when the interval excludes zero."""
+def _judge(row: Object, alpha: float) -> tuple[str, str]:
+    """Return what a difference means, with its style: better or worse only when interval and p-value are sure of it."""
     ends = row.get("interval")
     if not ends:
         return "", ""
     low, high = float(ends[0]), float(ends[1])
-    if low <= 0 <= high:
+    if low <= 0 <= high or float(row.get("pValue") or 0) > alpha:
         return "unclear", "yellow"
     better = (low > 0) == bool(row.get("higherIsBetter", True))
     return ("better", "green") if better else ("worse", "red")

@@ -64,6 +64,13 @@ def test_says_better_only_when_the_interval_excludes_zero() -> None:
     assert "vs base-5-shot  +0.020 [−0.030, 0.070]  unclear (p = 0.400)" in text
 
 
+def test_a_difference_that_is_not_sure_after_all_comparisons_is_unclear() -> None:
+    near = row("docstring", "rougeL", VALUES, candidate="tuned", versus="base", pValue="0.08")
+    assert "unclear (p = 0.080)" in seen(run(near))
+    obj = run(near) | {"spec": {"gates": [], "comparison": {"alpha": "0.1"}}}
+    assert "better (p = 0.080)" in seen(obj)
+
+
 def test_lower_is_better_turns_the_judgement() -> None:
     values = {"base": 25.1, "tuned": 9.4}
     text = seen(run(row("perplexity", "perplexity", values, candidate="tuned", versus="base", higherIsBetter=False)))

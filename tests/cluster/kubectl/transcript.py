@@ -44,6 +44,7 @@ _RULES = [
     (r"\b(\d+[smhdy]){1,2}\b", "AGE"),
     (r"-[bcdfghjklmnpqrstvwxz2456789]{5}\b", "-XXXXX"),
     (r"(\w)\.[0-9a-f]{16}\b", r"\1.HASH"),
+    (r"(?<=find the requested resource) \(get \S+\)$", ""),  # by clients, to answers that are no Status
     (r"(?<= deleted) from \S+ namespace$", ""),  # said since kubectl 1.34
     (r"spec\.containers\{\w+\}: ", ""),  # said since kubectl 1.36
     (r"(?<=\S) {2,}", "  "),

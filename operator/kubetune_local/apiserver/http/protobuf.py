@@ -106,15 +106,31 @@ def _fields(raw: bytes) -> Iterator[tuple[int, Any]]:
             length, at = _varint(raw, at)
             yield key >> 3, raw[at : at + length]
             at += length
+        elif key & 7 in (1, 5):
+            length = 8 if key & 7 == 1 else 4
+            yield key >> 3, raw[at : at + length]
+            at += length
         else:
-            at += 8 if key & 7 == 1 else 4
+            raise ValueError(f"field {key >> 3} has a wire type that is not used")
+    if at > len(raw):
+        raise IndexError("the message is cut off")
+
+
+def _says_something(value: Any) -> bool:
+    """Whether a field holds more than the empty texts, zeros and messages that clients always send."""
+    if not isinstance(value, bytes):
+        return bool(value)
+    try:
+        return any(_says_something(below) for _, below in _fields(value))
+    except (IndexError, ValueError):
+        return True
 
 
 def _message(shape: Shape, raw: bytes) -> Obj:
     obj: Obj = {}
     for number, value in _fields(raw):
         if number not in shape:
-            if value:
+            if _says_something(value):
                 raise _not_read()
             continue
         name, kind = shape[number]

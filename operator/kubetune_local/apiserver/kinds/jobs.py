@@ -11,7 +11,6 @@ Obj = dict[str, Any]
 _MAX_INT32 = 2**31 - 1
 _UID_LABELS = ("batch.kubernetes.io/controller-uid", "controller-uid")
 _NAME_LABELS = ("batch.kubernetes.io/job-name", "job-name")
-_RESTART = ["OnFailure", "Never"]
 _NOT_NEGATIVE = ("parallelism", "completions", "backoffLimit", "ttlSecondsAfterFinished", "activeDeadlineSeconds")
 _SCHEDULING = ("nodeSelector", "tolerations", "affinity", "schedulingGates")
 
@@ -147,7 +146,7 @@ def _failure_policy_errors(spec: Obj) -> list[FieldError]:
 def _template_errors(pod: Obj, path: str) -> list[FieldError]:
     errors = pod_spec_errors(pod, path)
     if pod.get("restartPolicy") == "Always":
-        errors.append(unsupported(f"{path}.restartPolicy", "Always", _RESTART))
+        errors.append(required(f"{path}.restartPolicy", 'valid values: "OnFailure", "Never"'))
     return errors
 
 

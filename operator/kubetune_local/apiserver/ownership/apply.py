@@ -8,6 +8,7 @@ from typing import Any
 
 from kubetune_local.apiserver.cluster import Request
 from kubetune_local.apiserver.errors import StatusError, quote
+from kubetune_local.apiserver.ownership.last_applied import follow_last_applied, last_applied_paths
 from kubetune_local.apiserver.ownership.merging import merge_applied, take_out
 from kubetune_local.apiserver.ownership.owners import Owner, owned_part, read_owners, values, write_owners
 from kubetune_local.apiserver.ownership.paths import Path, shown
@@ -25,7 +26,8 @@ def apply(node: Node, request: Request, live: Obj | None, applied: Obj, now: str
     others = [owner for owner in owners if owner is not mine]
     present = values(node, live, own) if live is not None else {}
     differing = {path for path, value in wanted.items() if path in present and present[path] != value}
-    conflicts = [(owner, path) for owner in others for path in sorted(owner.paths & differing)]
+    allowed = last_applied_paths(node, request, live, own)
+    conflicts = [(owner, path) for owner in others for path in sorted(owner.paths & differing - allowed)]
     if conflicts and not request.flag("force"):
         raise _conflict(conflicts)
     for owner in others:
@@ -36,6 +38,7 @@ def apply(node: Node, request: Request, live: Obj | None, applied: Obj, now: str
     above = {path[:depth] for path in needed for depth in range(1, len(path) + 1)}
     merged = take_out(node, merged, given_up, above.__contains__)
     merged["metadata"] = dict(merged["metadata"])
+    follow_last_applied(request, merged, applied)
     unchanged = mine is not None and mine.paths == set(wanted) and not differing
     time = mine.time if mine is not None and unchanged else now
     applier = Owner(request.manager, "Apply", request.resource.api_version, request.subresource, time, set(wanted))
@@ -66,5 +69,5 @@ def _named(owner: Owner) -> str:
     if owner.subresource:
         name += f" with subresource {quote(owner.subresource)}"
     if owner.operation == "Update":
-        name += f" using {owner.api_version}" + (f" at {owner.time}" if owner.time else "")
+        name += f" using {owner.api_version}"
     return name

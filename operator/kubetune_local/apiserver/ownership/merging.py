@@ -34,8 +34,11 @@ def _merge_list(node: Node, live: list[Any], applied: list[Any]) -> list[Any]:
 
 
 def take_out(node: Node, value: Any, paths: set[Path], keep: Callable[[Path], bool]) -> Any:
-    """Return `value` without what stands at `paths`; what `keep` says is needed stays, with all above it."""
-    for path in sorted(paths, key=len, reverse=True):
+    """Return `value` without what stands at `paths`; what `keep` says is needed stays, with all above it.
+
+    An item goes before its fields: without its key it could not be found.
+    """
+    for path in sorted(paths, key=len):
         if not keep(path):
             value = _without(node, value, path, True)
     return value

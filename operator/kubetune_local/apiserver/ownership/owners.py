@@ -58,11 +58,15 @@ def read_owners(obj: Obj) -> list[Owner]:
 
 def write_owners(obj: Obj, owners: list[Owner]) -> None:
     """Write the entries into an object; those that own nothing are dropped."""
-    entries = [owner.entry() for owner in owners if owner.paths]
+    entries = [owner.entry() for owner in sorted(owners, key=_order) if owner.paths]
     if entries:
         obj["metadata"]["managedFields"] = entries
     else:
         obj["metadata"].pop("managedFields", None)
+
+
+def _order(owner: Owner) -> tuple[str, ...]:
+    return (owner.operation, owner.time, owner.manager, owner.api_version, owner.subresource)
 
 
 def owned_part(request: Request) -> Callable[[Path], bool]:

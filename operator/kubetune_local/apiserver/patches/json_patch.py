@@ -22,8 +22,8 @@ def json_patch(value: Obj, operations: Any) -> Obj:
             result = _apply(result, operation)
         except _Failed as error:
             raise StatusError(
-                422, "Invalid", f"the server rejected our request due to an error in our request: {error}"
-            ) from None
+                422, "Invalid", "the server rejected our request due to an error in our request"
+            ) from error
     if not isinstance(result, dict):
         raise bad_request("the patch leaves no object")
     return result

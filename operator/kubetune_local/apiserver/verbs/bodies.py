@@ -74,8 +74,7 @@ def _decode_custom(resource: Resource, body: Obj, decoder: Decoder) -> Obj:
 
 
 def _cannot(resource: Resource) -> str:
-    version = resource.api_version if resource.custom is not None else resource.version
-    return f'{resource.kind} in version "{version}" cannot be handled as a {resource.kind}'
+    return f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}'
 
 
 def _report_unknown(request: Request, unknown: list[str], patched: bool) -> None:

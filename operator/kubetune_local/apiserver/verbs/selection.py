@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from kubetune_local.apiserver.cluster import Request
-from kubetune_local.apiserver.errors import bad_request
+from kubetune_local.apiserver.errors import bad_request, quote
 from kubetune_local.apiserver.kinds.strategies import strategy_of
 from kubetune_local.apiserver.kinds.strategy import Strategy
 from kubetune_local.apiserver.storage.selectors import (
@@ -50,6 +50,16 @@ class Selection:
         return value
 
 
+def _not_selectable(request: Request, field: str, selects_more: bool) -> str:
+    """Say that a field cannot be selected by, as the conversion of the group that the kind is of says it."""
+    resource = request.resource
+    if resource.custom is None and not selects_more:
+        return f'{quote(field)} is not a known field selector: only "metadata.name", "metadata.namespace"'
+    if resource.group == "batch":
+        return f"field label {quote(field)} not supported for {resource.kind}"
+    return f"field label not supported: {field}"
+
+
 def selection_of(request: Request) -> Selection:
     """Read the selectors of a request; StatusError 400 for fields that the kind cannot be selected by."""
     labels, fields = request.query.get("labelSelector", ""), request.query.get("fieldSelector", "")
@@ -57,7 +67,7 @@ def selection_of(request: Request) -> Selection:
     selector, terms = parse_label_selector(labels), parse_field_selector(fields)
     for term in terms:
         if term.field not in (*_ALWAYS, *strategy.selectable):
-            raise bad_request(f"field label not supported: {term.field}")
+            raise bad_request(_not_selectable(request, term.field, bool(strategy.selectable)))
     if request.name:
         terms = (*terms, FieldTerm("metadata.name", True, request.name))
     return Selection(request.namespace, selector, terms, strategy)

@@ -6,11 +6,15 @@ import signal
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import psutil
 import pytest
 
+from cluster.harness.worlds import EMBEDDED, LocalWorld
+from kubetune_local.client import CONFIGMAPS, KubeClient
+from kubetune_local.kubeconfig import load_kubeconfig
 from kubetune_local.kubelet.node import AcceleratorError, accelerator
 from kubetune_local.launch.control_plane import VARIABLE, find_programs
 from kubetune_local.launch.options import read_options
@@ -95,8 +99,41 @@ def test_programs_die_with_a_killed_launcher(tmp_path: Path) -> None:
 async def test_two_clusters_cannot_share_a_folder(tmp_path: Path) -> None:
     from kubetune_local.launch.cluster import Cluster
 
-    options = read_options(["--directory", str(tmp_path), "--control-plane"])
+    options = read_options(["--directory", str(tmp_path)])
     first = Cluster(options)
     with pytest.raises(LaunchError, match="another cluster runs in"):
         Cluster(options)
     first.release()
+
+
+async def test_a_folder_keeps_the_world_that_it_was_made_in(tmp_path: Path) -> None:
+    from kubetune_local.launch.cluster import Cluster
+
+    Cluster(read_options(["--directory", str(tmp_path)])).release()
+    with pytest.raises(LaunchError, match="holds the embedded cluster: start it without --control-plane"):
+        Cluster(read_options(["--directory", str(tmp_path), "--control-plane"]))
+
+
+def test_the_embedded_cluster_is_ready_in_two_seconds_and_keeps_its_objects(tmp_path: Path) -> None:
+    """Starts it twice: what was there at the end of the first is there in the second, at the same address."""
+    world, seen = LocalWorld(EMBEDDED, tmp_path), []
+    for _ in range(2):
+        begun = time.monotonic()
+        world.start()
+        seconds = time.monotonic() - begun
+        try:
+            seen.append(asyncio.run(_kept(world.kubeconfig)))
+        finally:
+            world.stop()
+        assert seconds < 5, "it takes 1 s on a quiet machine; other tests may run beside this one"
+    assert seen[0] == seen[1]
+
+
+async def _kept(kubeconfig: Path) -> tuple[str, str]:
+    """Return the address of the API server and the UID of an object, which is made when it is missing."""
+    config = load_kubeconfig(kubeconfig)
+    async with KubeClient(config) as client:
+        items, _ = await client.list(CONFIGMAPS, "default", field_selector="metadata.name=kept")
+        body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "kept"}, "data": {"a": "1"}}
+        found = items[0] if items else await client.create(CONFIGMAPS, body, "default")
+        return config.server, found["metadata"]["uid"]

@@ -10,13 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kubetune_local.client import UNREACHABLE, ApiError, KubeClient
+from kubetune_local.controllers.run import ALL
 from kubetune_local.kubeconfig import KubeConfig, load_kubeconfig, write_kubeconfig
 
+from .controllers import ControllerTask
 from .pki import Pki
 from .programs import LaunchError, Programs, free_ports, kept_port
 
 VARIABLE = "KUBEBUILDER_ASSETS"
 PROGRAMS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
+NOT_IN_KUBERNETES = ("volumes",)
+"""Our controllers that work here too: Kubernetes itself has no provisioner of volumes."""
 READY_SECONDS = 60.0
 ATTEMPTS = 3
 _QPS = ["--kube-api-qps=300", "--kube-api-burst=600"]
@@ -57,6 +61,7 @@ class ControlPlane:
         self.programs = Programs(directory / "logs")
         self.pki = pki
         self._paths = find_programs()
+        self._controllers = ControllerTask(directory / "volumes", [name for name in NOT_IN_KUBERNETES if name in ALL])
 
     async def start(self) -> Endpoint:
         """Start everything. Raises `LaunchError` when a program does not come up."""
@@ -162,11 +167,19 @@ class ControlPlane:
                 raise LaunchError(f"{late}; the logs are in {self.programs.logs}") from None
 
     async def start_controllers(self, config: KubeConfig) -> None:
-        """All that real clusters leave to others: volumes for claims."""
+        """Start what Kubernetes leaves to others: the provisioner of volumes."""
+        await self._controllers.start(config)
 
     async def watch(self) -> None:
-        """Raise `LaunchError` when a program dies."""
-        await self.programs.watch()
+        """Raise `LaunchError` when a program, or the provisioner, has ended."""
+        watches = [asyncio.create_task(each) for each in (self.programs.watch(), self._controllers.watch())]
+        try:
+            done, _ = await asyncio.wait(watches, return_when=asyncio.FIRST_COMPLETED)
+            for each in done:
+                each.result()
+        finally:
+            for each in watches:
+                each.cancel()
 
     async def stop(self) -> None:
         """Stop the programs, the writers before the written."""
@@ -176,6 +189,7 @@ class ControlPlane:
 
     async def stop_controllers(self) -> None:
         """Stop the controllers, so that nothing is replaced while pods are stopped."""
+        await self._controllers.stop()
         await self.programs.stop("kube-controller-manager", "kube-scheduler")
 
 

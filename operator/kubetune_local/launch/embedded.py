@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import ssl
 from pathlib import Path
 
 from kubetune_local.apiserver.server import ApiServer
-from kubetune_local.client import KubeClient
-from kubetune_local.controllers.run import run
 from kubetune_local.kubeconfig import KubeConfig
 
 from .control_plane import Endpoint
+from .controllers import ControllerTask
 from .pki import Pki
 from .programs import LaunchError, kept_port
-
-#: A failed pod is replaced sooner than in a real cluster, where the first pause is 10 s: one machine, nobody to spare.
-BACK_OFF_SECONDS = 1.0
-READY_SECONDS = 30.0
 
 
 class Embedded:
@@ -28,8 +21,7 @@ class Embedded:
         self._directory = directory
         self._pki = pki
         self._server: ApiServer | None = None
-        self._client: KubeClient | None = None
-        self._controllers: asyncio.Task[None] | None = None
+        self._controllers = ControllerTask(directory / "volumes")
 
     async def start(self) -> Endpoint:
         """Start the API server. Raises `LaunchError` when it does not come up."""
@@ -62,36 +54,15 @@ class Embedded:
 
     async def start_controllers(self, config: KubeConfig) -> None:
         """Start every controller; return when they have seen what is there."""
-        ready = asyncio.Event()
-        self._client = KubeClient(config, user_agent="controllers")
-        work = run(
-            self._client,
-            volumes_dir=self._directory / "volumes",
-            back_off_seconds=BACK_OFF_SECONDS,
-            ready=ready,
-        )
-        self._controllers = asyncio.create_task(work, name="controllers")
-        waiting = asyncio.create_task(ready.wait())
-        tasks = {waiting, self._controllers}
-        await asyncio.wait(tasks, timeout=READY_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-        waiting.cancel()
-        if not ready.is_set():
-            raise LaunchError(f"the controllers did not start within {READY_SECONDS:.0f} s")
+        await self._controllers.start(config)
 
     async def watch(self) -> None:
         """Return never; raise when the controllers have ended."""
-        assert self._controllers is not None
-        await asyncio.shield(self._controllers)
-        raise LaunchError("the controllers ended")
+        await self._controllers.watch()
 
     async def stop_controllers(self) -> None:
         """Stop the controllers, so that nothing is replaced while pods are stopped."""
-        if self._controllers is not None:
-            self._controllers.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._controllers
-        if self._client is not None:
-            await self._client.close()
+        await self._controllers.stop()
 
     async def stop(self) -> None:
         """Stop the API server."""

@@ -24,6 +24,7 @@ IGNORED = {("", EVENTS.plural), ("events.k8s.io", "events"), ("coordination.k8s.
 """Many, short-lived, and never owners or owned."""
 KINDS_RETRY_SECONDS = 0.2
 KINDS_RETRIES = 25
+LIST_SECONDS = 10.0
 """A definition is served a moment after its object was written."""
 
 
@@ -51,7 +52,8 @@ class GarbageCollector:
         self._queue: WorkQueue[Item] = WorkQueue(longest_delay=10.0)
         self._kinds: dict[Resource, Handler] = {}
         self._discover = asyncio.Event()
-        self._refusals: set[str] = set()
+        self._puzzles: dict[str, Item] = {}
+        """Objects with an owner of an unknown kind, by UID: a new definition may solve them."""
 
     async def run(self) -> None:
         """Work for ever."""
@@ -99,12 +101,25 @@ class GarbageCollector:
             informer = self._informers.of(resource)
             informer.add_index(BY_OWNER, _owner_uids)
             informer.add_handler(handler)
+            self._look_at_puzzles()
         for resource in self._kinds.keys() - served:
             self._informers.of(resource).remove_handler(self._kinds.pop(resource))
             if "." in resource.group and not resource.group.endswith(".k8s.io"):
                 self._informers.drop(resource)
         names = {(each.group, each.plural) for each in served}
         return all((crd["spec"]["group"], crd["spec"]["names"]["plural"]) in names for crd in self._crds.items())
+
+    def _look_at_puzzles(self) -> None:
+        puzzles = list(self._puzzles.values())
+        self._puzzles.clear()
+        for item in puzzles:
+            self._queue.add(item)
+
+    async def _all_seen(self) -> None:
+        """Wait until each kind was listed: what is not known yet may depend on an owner, too."""
+        async with asyncio.timeout(LIST_SECONDS):
+            for resource in list(self._kinds):
+                await self._informers.of(resource).synced.wait()
 
     def _handler_of(self, resource: Resource) -> Handler:
         def on_object(old: JSON | None, new: JSON | None) -> None:
@@ -113,6 +128,7 @@ class GarbageCollector:
                 if meta.get("ownerReferences") or _waits(new):
                     self._queue.add(_item(resource, new))
             if new is None and old is not None:
+                self._puzzles.pop(old["metadata"]["uid"], None)
                 self._on_gone(old)
             elif old is not None and new is not None and _waits(new) and not _waits(old):
                 for dependent in self._dependents(new["metadata"]["uid"]):
@@ -153,6 +169,7 @@ class GarbageCollector:
             return
         finalizers = obj["metadata"].get("finalizers") or []
         if "deletionTimestamp" in obj["metadata"]:
+            await self._all_seen()
             if ORPHAN in finalizers:
                 await self._orphan(item, obj)
             elif FOREGROUND in finalizers:
@@ -170,8 +187,8 @@ class GarbageCollector:
             return
         states = [await self._state(item, owner) for owner in owners]
         verdict = judge(owners, states, has_dependents=bool(self._dependents(item.uid)))
-        if verdict.problem and item.uid not in self._refusals:
-            self._refusals.add(item.uid)
+        if verdict.problem and item.uid not in self._puzzles:
+            self._puzzles[item.uid] = item
             log.warning("%s %s/%s: %s", item.resource.plural, item.namespace, item.name, verdict.problem)
         if verdict.drop:
             await self._change(item, obj, {"ownerReferences": without_owner(owners, verdict.drop) or None})

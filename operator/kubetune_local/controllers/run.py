@@ -12,9 +12,14 @@ from typing import Protocol
 from kubetune_local.client import KubeClient
 from kubetune_local.informer import Informers
 
+from .cleanup import FinishedJobs, LostPods
+from .garbage import GarbageCollector
 from .jobs.controller import JobController
 from .jobs.decide import POD_BACK_OFF_SECONDS
+from .namespaces import NamespaceController
 from .scheduling.scheduler import Scheduler
+from .volumes_binder import Binder
+from .volumes_provisioner import Provisioner
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +50,12 @@ Maker = Callable[[KubeClient, Informers, Settings], Controller]
 CONTROLLERS: dict[str, Maker] = {
     "jobs": lambda client, informers, settings: JobController(client, informers, settings.back_off_seconds),
     "scheduler": lambda client, informers, settings: Scheduler(client, informers),
+    "claims": lambda client, informers, settings: Binder(client, informers),
+    "volumes": lambda client, informers, settings: Provisioner(client, informers, settings.volumes_dir),
+    "garbage": lambda client, informers, settings: GarbageCollector(client, informers),
+    "namespaces": lambda client, informers, settings: NamespaceController(client, informers),
+    "finished-jobs": lambda client, informers, settings: FinishedJobs(client, informers),
+    "lost-pods": lambda client, informers, settings: LostPods(client, informers),
 }
 ALL = tuple(CONTROLLERS)
 

@@ -17,7 +17,9 @@ from kubetune_local.client import (
     ApiError,
     Resource,
 )
+from kubetune_local.controllers.cleanup import LostPods
 from kubetune_local.controllers.run import run
+from kubetune_local.informer import Informers
 
 JSON = dict[str, Any]
 World = Any
@@ -216,3 +218,22 @@ async def test_a_pod_deleted_before_it_has_a_node_goes(world: World) -> None:
     await world.until(PODS, "early", phase("Failed"))
     await world.client.patch(PODS, "early", {"metadata": {"finalizers": None}}, world.namespace)
     await world.until_gone(PODS, "early")
+
+
+async def test_a_pod_whose_node_is_gone_fails_and_goes(world: World) -> None:
+    informers = Informers(world.client)
+    lost = LostPods(world.client, informers, quarantine_seconds=0.2)
+    informers.start()
+    await informers.wait_synced()
+    task = asyncio.create_task(lost.run())
+    spec = {"nodeName": "gone", "containers": [{"name": "c", "image": "none"}]}
+    await world.create(PODS, "lost", metadata={"finalizers": ["example.com/hold"]}, spec=spec)
+    pod = await world.until(PODS, "lost", lambda found: found and "deletionTimestamp" in found["metadata"], 5)
+    assert pod["status"]["phase"] == "Failed"
+    told = [each["message"] for each in pod["status"]["conditions"] if each["type"] == "DisruptionTarget"]
+    assert told == ["PodGC: node gone no longer exists"]
+    await world.client.patch(PODS, "lost", {"metadata": {"finalizers": None}}, world.namespace)
+    await world.until_gone(PODS, "lost", 5)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    await informers.stop()

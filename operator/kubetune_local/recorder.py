@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
+import time
 from collections import OrderedDict
 
 from kubetune_local import timestamps
@@ -94,7 +94,7 @@ class EventRecorder:
             except ApiError as error:
                 if not error.not_found:
                     raise
-        name = f"{reference['name']}.{secrets.token_hex(8)}"
+        name = f"{reference['name']}.{time.time_ns():x}"  # sorts by age, as the real recorder's names do
         full = {
             "apiVersion": "v1",
             "kind": "Event",

@@ -1,10 +1,9 @@
-"""What may befall a run that works: its trainer dies, the operator dies, somebody suspends it, deletes it or its Jobs."""
+"""What may befall a run that works: its trainer or the operator dies, somebody suspends or deletes it, or its Jobs."""
 
 from typing import Any
 
 from cluster.harness.manifests import fine_tune_job, tasks
 from cluster.harness.under_test import JSON, ClusterUnderTest, condition_of
-
 from kubetune_api import names
 
 STEPS = "train-steps-40"
@@ -45,7 +44,8 @@ async def test_a_killed_trainer_goes_on_at_its_checkpoint_and_ends_with_the_same
     job = await cluster.succeeded("FineTuneJob", "job")
     attempts = [attempt for attempt in job["status"]["attempts"] if attempt["stage"] == "train"]
     assert [attempt.get("exitCode") for attempt in attempts] == [137, 0]
-    assert attempts[1]["message"].endswith("of them in this attempt") and "40 of them" not in attempts[1]["message"]
+    assert attempts[1]["message"].endswith("of them in this attempt")
+    assert "40 of them" not in attempts[1]["message"]
     assert job["status"]["progress"]["loss"] == await loss_of_an_undisturbed_run(cluster)
 
 
@@ -55,7 +55,9 @@ async def test_a_deleted_pod_costs_no_retry(cluster: ClusterUnderTest) -> None:
     await cluster.delete("Pod", pod["metadata"]["name"])
     job = await cluster.succeeded("FineTuneJob", "job")
     attempts = [attempt for attempt in job["status"]["attempts"] if attempt["stage"] == "train"]
-    assert [attempt.get("exitCode") for attempt in attempts] == [75, 0]
+    # Whether the operator still saw how the pod ended is a race with its removal: 75, or that it is gone.
+    assert [attempt.get("exitCode") for attempt in attempts] in ([75, 0], [None, 0])
+    assert "40 of them" not in attempts[1]["message"], "it began anew"
 
 
 async def test_suspending_keeps_the_checkpoint_and_counts_active_time_only(cluster: ClusterUnderTest) -> None:
@@ -68,14 +70,18 @@ async def test_suspending_keeps_the_checkpoint_and_counts_active_time_only(clust
         return all(pod["status"]["phase"] in ("Succeeded", "Failed") for pod in await cluster.children("Pod", job))
 
     await cluster.wait_until(no_pod, what="no pod that runs")
-    assert "suspend: false" in condition_of(job, "Progressing")["message"]
+    def told(obj: JSON | None) -> bool:
+        return "suspend: false" in condition_of(obj, "Progressing")["message"]
+
+    job = await cluster.wait_for("FineTuneJob", "job", told)
     reached = step_of(job)
     before = job["status"]["activeSeconds"]
 
     await cluster.patch("FineTuneJob", "job", {"spec": {"suspend": False}})
     job = await cluster.succeeded("FineTuneJob", "job")
     attempts = [attempt for attempt in job["status"]["attempts"] if attempt["stage"] == "train"]
-    assert len(attempts) == 2 and reached >= 12
+    assert len(attempts) == 2
+    assert reached >= 12
     assert "40 of them" not in attempts[1]["message"], "it began anew"
     assert before <= job["status"]["activeSeconds"] <= 30
     assert job["status"]["progress"]["loss"] == await loss_of_an_undisturbed_run(cluster)
@@ -99,7 +105,8 @@ async def test_deleting_a_job_deletes_everything_it_made(cluster: ClusterUnderTe
     async def gone() -> bool:
         left = [await cluster.list("EvalRun")]
         for owner in (job, run):
-            left += [await cluster.children(kind, owner) for kind in ("Job", "Pod", "ConfigMap", "PersistentVolumeClaim")]
+            kinds = ("Job", "Pod", "ConfigMap", "PersistentVolumeClaim")
+            left += [await cluster.children(kind, owner) for kind in kinds]
         return not any(left)
 
     await cluster.wait_until(gone, what="nothing left of the job")
@@ -147,7 +154,8 @@ async def test_a_finished_run_is_never_run_again(cluster: ClusterUnderTest) -> N
     await cluster.apply(fine_tune_job("other"))
     await cluster.succeeded("FineTuneJob", "other")
     again = await cluster.get("FineTuneJob", "job")
-    assert again is not None and again["status"] == job["status"]
+    assert again is not None
+    assert again["status"] == job["status"]
     assert await cluster.children("Job", job) == []
 
 

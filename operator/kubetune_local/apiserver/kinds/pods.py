@@ -37,6 +37,8 @@ class PodStrategy(Strategy):
         spec = obj.setdefault("spec", {})
         default_pod_spec(spec)
         spec.setdefault("enableServiceLinks", True)
+        for condition in obj.get("status", {}).get("conditions", ()):
+            condition.setdefault("lastProbeTime", None)
 
     def prepare_create(self, cluster: Cluster, request: Request, obj: Obj) -> None:
         """Start as Pending; resolve priority, service account and the usual tolerations, as admission does."""

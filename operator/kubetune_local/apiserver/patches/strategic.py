@@ -74,7 +74,7 @@ def _merge_list(node: Node, old: list[Any], patch: list[Any]) -> list[Any]:
         return [_clean(item) for item in patch if not (isinstance(item, dict) and item.get(_DIRECTIVE) == "replace")]
     if not node.merge_key:
         return [*old, *(item for item in patch if item not in old)]
-    result = list(old)
+    result, named = list(old), []
     for item in patch:
         if not isinstance(item, dict) or node.merge_key not in item:
             raise bad_request(f"map: {item} does not contain declared merge key: {node.merge_key}")
@@ -85,7 +85,25 @@ def _merge_list(node: Node, old: list[Any], patch: list[Any]) -> list[Any]:
             result[matching[0]] = strategic_merge(node.items, result[matching[0]], item)
         else:
             result.append(strategic_merge(node.items, {}, item))
-    return result
+        named.append(item[node.merge_key])
+    return _normal_order(result, named, [each.get(node.merge_key) for each in old], node.merge_key)
+
+
+def _normal_order(items: list[Any], named: list[Any], before: list[Any], merge_key: str) -> list[Any]:
+    """Order a merged list as the real server does: the patch's items as it has them, the others as they were.
+
+    An item of the others comes before one of the patch only when it did so before (strategicpatch, mergeSortedSlice).
+    """
+    keys = {item.get(merge_key) for item in items}
+    patched = [key for key in dict.fromkeys(named) if key in keys]
+    others = [key for key in dict.fromkeys(item.get(merge_key) for item in items) if key not in named]
+    order = []
+    while patched and others:
+        known = others[0] in before and patched[0] in before
+        first = others if known and before.index(others[0]) < before.index(patched[0]) else patched
+        order.append(first.pop(0))
+    order += [*patched, *others]
+    return sorted(items, key=lambda item: order.index(item.get(merge_key)))
 
 
 def _parallel_directives(node: Node | None, merged: Obj, patch: Obj) -> None:

@@ -61,7 +61,7 @@ async def test_logs_are_followed_through_the_api_server(cluster: ClusterUnderTes
 
 async def test_a_container_over_its_memory_limit_is_killed(cluster: ClusterUnderTest, local: LocalWorld) -> None:
     limit = {"limits": {"memory": "64Mi"}}
-    script = "python3 -c 'import time; x = bytearray(200 << 20); time.sleep(60)'"
+    script = "python3 -c 'import signal; x = bytearray(200 << 20); signal.pause()'"
     await cluster.create(pod("greedy", script, resources=limit))
     found = await cluster.wait_for("Pod", "greedy", finished)
     ended = found["status"]["containerStatuses"][0]["state"]["terminated"]

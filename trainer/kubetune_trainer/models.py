@@ -167,7 +167,7 @@ def _write_dequantised(uri: str, file: Path, folder: Path) -> None:
             dtype=torch.bfloat16,
             quantization_config=GgufConfig(gguf_file=file.name, dequantize=True),
         )
-    except (ValueError, KeyError, OSError, RuntimeError, NotImplementedError) as error:
+    except (ValueError, KeyError, OSError, RuntimeError) as error:
         raise ModelUnavailable(
             f"{uri} cannot be read as GGUF: {str(error).splitlines()[0]}; fetch it again, or take the original model",
             reason="ModelDamaged",

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import yaml
+
 from .errors import CliError
 
 if TYPE_CHECKING:
@@ -85,7 +87,7 @@ class Cluster:
             _, active = config.list_kube_config_contexts(config_file=file)
             chosen = where.context or active["name"]
             contexts, _ = config.list_kube_config_contexts(config_file=file)
-        except (ConfigException, FileNotFoundError, KeyError, TypeError) as error:
+        except (ConfigException, OSError, KeyError, TypeError, yaml.YAMLError) as error:
             raise CliError(
                 f"no cluster to talk to: {error}",
                 "start one here with `kubetune local up`, or give --kubeconfig or --context",

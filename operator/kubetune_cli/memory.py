@@ -11,6 +11,7 @@ from rich.text import Text
 
 from kubetune_api.fields import quantity_value
 from kubetune_api.finetunejob import FineTuneJob, FineTuneJobSpec
+from kubetune_api.method import ADAPTER_TUNINGS
 from kubetune_operator.plan.memory import ModelShape, estimate, micro_batch_tokens
 
 from .figures import size
@@ -48,7 +49,8 @@ def _fits(spec: FineTuneJobSpec, total: float) -> Text:
         return Text("The job names no accelerator.memory to compare with.", style="dim")
     if total <= given:
         return Text(f"It fits {name} of {size(round(given))}.", style="green")
-    remedy = "lower sequenceLength or globalBatchTokens, or choose QLoRA"
+    adapters = "" if spec.method.tuning in ADAPTER_TUNINGS else ", or choose LoRA"
+    remedy = f"lower sequenceLength or globalBatchTokens{adapters}"
     return Text(f"It does not fit {name} of {size(round(given))}: {remedy}.", style="red")
 
 

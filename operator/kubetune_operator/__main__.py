@@ -8,7 +8,11 @@ import sys
 
 from pydantic import ValidationError
 
+from .errors import CannotStart
 from .settings import Settings
+
+#: Settings, kubeconfig or address of the pages are of no use: a restart without a change mends nothing.
+_USAGE = 64
 
 
 def main() -> int:
@@ -17,11 +21,15 @@ def main() -> int:
         settings = Settings.load(os.environ)
     except (ValidationError, ValueError, OSError) as error:
         print(f"kubetune-operator: the settings are not valid: {error}", file=sys.stderr)
-        return 64
+        return _USAGE
     from .logs import configure_logging
 
     configure_logging(settings.log_format, settings.log_level)
-    asyncio.run(_until_stopped(settings))
+    try:
+        asyncio.run(_until_stopped(settings))
+    except CannotStart as error:
+        print(f"kubetune-operator: {error}", file=sys.stderr)
+        return _USAGE
     return 0
 
 

@@ -7,6 +7,8 @@ OperatorError
 |   |-- Conflict        409 on write: read again at once
 |   `-- Forbidden       403: RBAC, quota, or a namespace that goes away
 `-- ApiUnreachable      no answer: retried for ever, with little back-off, for it ends by itself
+
+CannotStart             what the operator was told is of no use: the process ends with a message
 """
 
 
@@ -43,6 +45,10 @@ class Forbidden(ApiError):
 
 class ApiUnreachable(OperatorError):
     """No answer from the API server."""
+
+
+class CannotStart(Exception):
+    """What the operator was told is of no use: what is wrong, and what to do."""
 
 
 def api_error(code: int, reason: str, message: str, retry_after: float | None = None) -> ApiError:

@@ -24,7 +24,11 @@ WEDGED_AFTER = 150.0
 
 
 async def run(settings: Settings) -> None:
-    """Run the operator until cancelled."""
+    """Run the operator until cancelled.
+
+    Raises:
+        CannotStart: there is no cluster to work in, or the pages cannot be served.
+    """
     metrics = Metrics()
     client = await connect(metrics.called)
     reconciler = Reconciler(client, Gatherer(client, settings), Recorder(client), metrics, settings)
@@ -40,11 +44,11 @@ async def run(settings: Settings) -> None:
     watcher = Watcher(settings, trigger, metrics)
     resync = Resync(client, settings, trigger, metrics)
     runner = None
-    if settings.http_bind:
-        app = application(metrics, lambda: _show(queue, metrics), lambda: alive(queue, watcher), lambda: resync.problem)
-        runner = await serve(app, settings.http_bind)
-    logger.info("working in %s", ", ".join(settings.namespaces) or "every namespace")
+    app = application(metrics, lambda: _show(queue, metrics), lambda: alive(queue, watcher), lambda: resync.problem)
     try:
+        if settings.http_bind:
+            runner = await serve(app, settings.http_bind)
+        logger.info("working in %s", ", ".join(settings.namespaces) or "every namespace")
         async with asyncio.TaskGroup() as group:
             group.create_task(queue.run(settings.workers))
             group.create_task(watcher.run())

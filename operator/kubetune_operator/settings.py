@@ -32,6 +32,16 @@ Words = Annotated[list[str], BeforeValidator(_words)]
 Names = Annotated[list[str], BeforeValidator(_names)]
 
 
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        found = yaml.safe_load(path.read_text()) or {}
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path} is no YAML: {error}") from error
+    if not isinstance(found, dict):
+        raise ValueError(f"{path} is no mapping of settings to values")
+    return found
+
+
 class Settings(BaseModel):
     """Settings of an operator; each field is also the variable KUBETUNE_<FIELD IN CAPITALS>."""
 
@@ -87,7 +97,7 @@ class Settings(BaseModel):
         """
         values: dict[str, Any] = {}
         if path := environ.get(FILE_VARIABLE):
-            values |= yaml.safe_load(Path(path).read_text()) or {}
+            values |= _read(Path(path))
         for name in cls.model_fields:
             if (text := environ.get(PREFIX + name.upper())) is not None:
                 values[name] = text

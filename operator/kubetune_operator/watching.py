@@ -62,20 +62,24 @@ class Watcher:
         self._trigger = trigger
         self._metrics = metrics
         self.down_since: float | None = time.monotonic()
-        """When the watches stopped; None while they run."""
+        """When the watches stopped; None once they have run for a while: those that end again and again are down."""
 
     async def run(self) -> None:
         """Watch until cancelled."""
-        pause = _FIRST_PAUSE
+        pause, loop = _FIRST_PAUSE, asyncio.get_running_loop()
         while True:
             started = time.monotonic()
-            self.down_since = None
+            steady = loop.call_later(_STABLE_AFTER, self._steady)
             error = await self._watch()
+            steady.cancel()
             logger.warning("the watches ended: %s", error or "for no reason given", exc_info=error)
-            self.down_since = time.monotonic()
+            self.down_since = self.down_since or time.monotonic()
             self._metrics.restarted()
             pause = _FIRST_PAUSE if time.monotonic() - started > _STABLE_AFTER else min(pause * 2, _LAST_PAUSE)
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))
+
+    def _steady(self) -> None:
+        self.down_since = None
 
     async def _watch(self) -> BaseException | None:
         """Run Kopf once; return what ended it."""

@@ -10,8 +10,9 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 import aiohttp
+import yaml
 
-from ..errors import ApiError, ApiUnreachable, api_error
+from ..errors import ApiError, ApiUnreachable, CannotStart, api_error
 
 Document = dict[str, Any]
 Observer = Callable[[str, str, int], None]
@@ -109,7 +110,11 @@ class Client:
     async def _json(
         self, method: str, kind: str, path: str, body: Document | None = None, content: str = "application/json"
     ) -> Document:
-        document: Document = json.loads(await self._call(method, kind, path, body, content))
+        text = await self._call(method, kind, path, body, content)
+        try:
+            document: Document = json.loads(text)
+        except ValueError as error:
+            raise ApiUnreachable(f"{method} {path}: the answer is no JSON: {text[:100]!r}") from error
         return document
 
     async def _call(self, method: str, kind: str, path: str, body: Document | None, content: str) -> bytes:
@@ -150,15 +155,25 @@ def _path(kind: str, namespace: str | None, name: str | None = None) -> str:
 
 
 async def connect(observer: Observer | None = None) -> Client:
-    """Return a client for KUBECONFIG, the default kubeconfig, or the service account of the pod."""
+    """Return a client for KUBECONFIG, the default kubeconfig, or the service account of the pod.
+
+    Raises:
+        CannotStart: none of them leads to a cluster.
+    """
     from kubernetes.aio.client.api_client import ApiClient
     from kubernetes.aio.client.configuration import Configuration
+    from kubernetes.aio.config.config_exception import ConfigException
     from kubernetes.aio.config.incluster_config import load_incluster_config
     from kubernetes.aio.config.kube_config import load_kube_config
 
     configuration = Configuration()
-    if "KUBECONFIG" not in os.environ and _IN_CLUSTER in os.environ:
-        load_incluster_config(client_configuration=configuration)
-    else:
-        await load_kube_config(os.environ.get("KUBECONFIG"), client_configuration=configuration, persist_config=False)
+    file = os.environ.get("KUBECONFIG")
+    try:
+        if file is None and _IN_CLUSTER in os.environ:
+            load_incluster_config(client_configuration=configuration)
+        else:
+            await load_kube_config(file, client_configuration=configuration, persist_config=False)
+    except (ConfigException, OSError, ValueError, TypeError, KeyError, yaml.YAMLError) as error:
+        where = f"KUBECONFIG={file}" if file else "no KUBECONFIG is set"
+        raise CannotStart(f"no cluster to work in ({where}): {error}. Set KUBECONFIG to a kubeconfig file") from error
     return Client(ApiClient(configuration), observer)

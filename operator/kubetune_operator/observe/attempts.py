@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from kubetune_api import names
 from kubetune_api.conditions import Attempt
 from kubetune_api.exits import Exit
 
+from ..plan.owner import uid_of
 from .failure import failure_reason, last_line
 from .pods import PodView
 from .reports import final_of, progress_of
@@ -42,10 +44,10 @@ def ledger(snapshot: Snapshot, now: datetime) -> Ledger:
             ended = _updated(attempt, pod, snapshot, now)
             total += _seconds(ended)
         attempts.append(ended)
-    names = {attempt.pod for attempt in known}
+    listed = {attempt.pod for attempt in known}
     number = known[-1].number if known else 0
     for pod in snapshot.pods:
-        if pod.started is None or pod.name in names or _forgotten(pod, known):
+        if pod.started is None or pod.name in listed or _forgotten(pod, known):
             continue
         number += 1
         fresh = Attempt(number=number, stage=pod.stage, pod=pod.name, started=format_time(pod.started), node=pod.node)
@@ -74,11 +76,12 @@ def disruptions(attempts: Sequence[Attempt]) -> int:
 
 
 def _counts(attempt: Attempt) -> bool:
-    if attempt.ended is None or attempt.exit_code in (None, int(Exit.DONE), int(Exit.CHECKPOINTED)):
+    if attempt.ended is None or attempt.exit_code is None or attempt.exit_code in _UNHARMED:
         return False
     return attempt.reason not in _DISRUPTIONS
 
 
+_UNHARMED = (int(Exit.DONE), int(Exit.CHECKPOINTED))
 #: Reasons of the DisruptionTarget condition (KEP-3329).
 _DISRUPTIONS = (
     LOST,
@@ -107,6 +110,8 @@ def _updated(attempt: Attempt, pod: PodView | None, snapshot: Snapshot, now: dat
         return attempt
     final, progress = final_of(snapshot, pod), progress_of(snapshot, pod)
     reason = pod.disrupted or (final.reason if final else None) or failure_reason(pod)
+    if pod.exit_code not in _UNHARMED and _stopped(pod, snapshot):
+        reason = SUSPENDED if snapshot.subject.spec.suspend else LOST
     message = final.message if final else last_line(pod.message)
     return attempt.model_copy(
         update={
@@ -117,6 +122,13 @@ def _updated(attempt: Attempt, pod: PodView | None, snapshot: Snapshot, now: dat
             "last_step": progress.step if progress else None,
         }
     )
+
+
+def _stopped(pod: PodView, snapshot: Snapshot) -> bool:
+    """A pod that was deleted after its Job was stopped, and killed before it was done, did not fail by itself."""
+    subject = snapshot.subject
+    job = snapshot.jobs.get(names.stage_name(subject.metadata.name, uid_of(subject), pod.stage, pod.run))
+    return pod.deleted is not None and (job is None or job.deleted)
 
 
 def _seconds(attempt: Attempt) -> int:

@@ -67,10 +67,12 @@ def last_pod(snapshot: Snapshot) -> PodView | None:
 def launch(snapshot: Snapshot, stage: Stage, run: int, retries: int) -> Situation:
     """Return the situation in which a Job is to be made, or could not be made just now and is tried again.
 
-    A plan that has become a refusal ends the run.
+    A plan that has become a refusal ends the run; one that waits again, for a FineTuneJob that is gone, makes nothing.
     """
     if isinstance(snapshot.plan, Refusal):
         return Situation(Step.FAILED, snapshot.plan.reason, snapshot.plan.message, stage, run)
+    if (wait := snapshot.plan.waiting) is not None:
+        return Situation(Step.WAITING, wait.reason, wait.message, stage, run, requeue_after=_RETRY_AFTER)
     actions = Actions(launch=Launch(stage, run, max(retries, 0)))
     if snapshot.failures:
         failure = snapshot.failures[0]

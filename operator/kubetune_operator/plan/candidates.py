@@ -56,6 +56,10 @@ def resolve(candidate: Candidate, jobs: Jobs) -> RunCandidate | Waiting | Refusa
     if failed is not None and failed.status == "True":
         message = f"candidate {candidate.name}: FineTuneJob {name} failed ({failed.reason}): {failed.message}"
         return Refusal(CANDIDATE_FAILED, "spec.candidates", message)
+    succeeded = conditions.get("Succeeded")
+    if (succeeded is not None and succeeded.status == "True") or (job.status is not None and job.status.evaluation):
+        message = f"candidate {candidate.name}: FineTuneJob {name} is trained, but its status names no artifact"
+        return Refusal(CANDIDATE_FAILED, "spec.candidates", f"{message}; evaluate the model by its uri instead")
     return Waiting("WaitingForFineTuneJob", f"candidate {candidate.name} waits for the result of FineTuneJob {name}")
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from aiohttp import web
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
+from ..errors import CannotStart
 from .metrics import Metrics
 
 logger = logging.getLogger(__name__)
@@ -39,11 +40,17 @@ async def serve(app: web.Application, bind: str) -> web.AppRunner:
     """Serve the pages at host:port; port 0 takes a free one, which is logged.
 
     Raises:
-        OSError: the address is taken.
+        CannotStart: it is no address, or taken.
     """
     host, _, port = bind.rpartition(":")
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
-    await web.TCPSite(runner, host or None, int(port)).start()
+    try:
+        await web.TCPSite(runner, host or None, int(port)).start()
+    except (OSError, ValueError, OverflowError) as error:
+        await runner.cleanup()
+        raise CannotStart(
+            f"cannot serve at http_bind {bind!r}: {error}. Set another, or port 0 for a free one"
+        ) from error
     logger.info("serving /metrics, /healthz and /readyz at %s", ", ".join(f"{a[0]}:{a[1]}" for a in runner.addresses))
     return runner

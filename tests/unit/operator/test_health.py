@@ -1,5 +1,6 @@
 """/metrics, /healthz and /readyz."""
 
+import asyncio
 import time
 from types import SimpleNamespace
 from typing import Any
@@ -7,9 +8,13 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession, web
 
+from kubetune_operator import watching
+from kubetune_operator.handlers import Trigger
 from kubetune_operator.runtime import WEDGED_AFTER, alive
 from kubetune_operator.telemetry.metrics import Metrics
 from kubetune_operator.telemetry.server import application
+from kubetune_operator.watching import Watcher
+from unit.operator.builders import SETTINGS
 
 
 def health(stalled: float, down_for: float | None) -> str | None:
@@ -27,6 +32,38 @@ def test_alive_while_the_queue_moves_and_the_watches_run() -> None:
 def test_a_standstill_and_watches_that_stay_down_are_told() -> None:
     assert health(WEDGED_AFTER + 1, None) == "nothing has moved for 151 s"
     assert health(0, WEDGED_AFTER + 1) == "the watches are down"
+
+
+class Flapping(Watcher):
+    """Watches that end at once, `ends` times, and stay up from then on."""
+
+    def __init__(self, ends: int) -> None:
+        metrics = Metrics()
+        super().__init__(SETTINGS, Trigger(lambda key: None, metrics), metrics)
+        self.ends = ends
+
+    async def _watch(self) -> BaseException | None:
+        self.ends -= 1
+        if self.ends < 0:
+            await asyncio.Event().wait()
+        return ConnectionError("cut")
+
+
+async def test_watches_that_end_again_and_again_are_down_until_they_stay_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, seconds in (("_FIRST_PAUSE", 0.01), ("_LAST_PAUSE", 0.01), ("_STABLE_AFTER", 0.2)):
+        monkeypatch.setattr(watching, name, seconds)
+    watcher = Flapping(3)
+    since = watcher.down_since
+    task = asyncio.create_task(watcher.run())
+    try:
+        async with asyncio.timeout(5):
+            while watcher.ends >= 0:
+                assert watcher.down_since == since
+                await asyncio.sleep(0.005)
+            while watcher.down_since is not None:  # noqa: ASYNC110
+                await asyncio.sleep(0.005)
+    finally:
+        task.cancel()
 
 
 @pytest.mark.parametrize(("path", "problem", "status"), [("/healthz", "wedged", 503), ("/readyz", None, 200)])

@@ -1,8 +1,21 @@
 """Suspend and resume."""
 
+import pytest
+
 from kubetune_api.run import Stage
 from kubetune_operator.observe.situation import Launch
-from unit.operator.builders import ago, conditions, fine_tune_job, look, pod, stage_job, training
+from unit.operator.builders import (
+    BASELINE,
+    ago,
+    conditions,
+    eval_run,
+    fine_tune_job,
+    look,
+    pod,
+    stage_job,
+    stored,
+    training,
+)
 
 
 def suspended_status(runs: int = 1) -> dict[str, object]:
@@ -67,3 +80,37 @@ def test_data_prepared_while_suspended_is_trained_on_after_resume() -> None:
     status = training(runs=None)
     seen = look(fine_tune_job(status))
     assert seen.actions.launch == Launch(Stage.TRAIN, 1, 3)
+
+
+@pytest.mark.parametrize("code", [137, 143, 70])
+def test_a_pod_that_suspension_killed_costs_no_retry(code: int) -> None:
+    killed = pod("prepare", exit_code=code)
+    killed["metadata"]["deletionTimestamp"] = ago(20)
+    seen = look(fine_tune_job(stored(), suspend=True, retries=0), pods=[killed])
+    assert seen.status.attempts is not None
+    assert seen.status.attempts[0].reason == "Suspended"
+    resumed = look(fine_tune_job(seen.status.dump(), retries=0))
+    running = look(
+        fine_tune_job(resumed.status.dump(), retries=0),
+        jobs=[stage_job("prepare", 2)],
+        pods=[pod("prepare", 2, started=5)],
+    )
+    assert conditions(running)["Running"] == ("True", "Preparing")
+
+
+def test_a_deleted_pod_whose_job_goes_on_counts_as_the_job_counts_it() -> None:
+    killed = pod("prepare", exit_code=137)
+    killed["metadata"]["deletionTimestamp"] = ago(20)
+    seen = look(fine_tune_job(stored()), jobs=[stage_job("prepare")], pods=[killed])
+    assert seen.status.attempts is not None
+    assert seen.status.attempts[0].reason == "Killed"
+
+
+def test_a_resumed_evaluation_waits_for_a_job_that_was_deleted_meanwhile() -> None:
+    entry = {"type": "Running", "status": "False", "reason": "Suspended", "lastTransitionTime": ago(60)}
+    status = stored()
+    status["conditions"].append(entry)
+    run = eval_run(status, candidates=[{"name": "tuned", "fineTuneJob": "bot"}, BASELINE])
+    seen = look(run, candidates={"bot": None})
+    assert seen.actions.launch is None
+    assert conditions(seen)["Progressing"] == ("False", "FineTuneJobNotFound")

@@ -46,6 +46,14 @@ def test_a_failed_job_refuses_the_run_and_says_why() -> None:
     assert "row 3" in decided.message
 
 
+def test_a_job_that_succeeded_without_an_artifact_is_not_waited_for() -> None:
+    succeeded = {"type": "Succeeded", "status": "True", "reason": "Completed", "lastTransitionTime": ago(1)}
+    decided = decide({"bot": fine_tune_job({"conditions": [succeeded]})})
+    assert isinstance(decided, Refusal)
+    assert decided.reason == "CandidateFailed"
+    assert "its status names no artifact" in decided.message
+
+
 def test_an_adapter_goes_on_top_of_the_base_of_its_job() -> None:
     decided = decide(
         {"bot": finished(("Merged", "pvc://ws/artifacts/merged"), ("Adapter", "pvc://ws/artifacts/adapter"))}

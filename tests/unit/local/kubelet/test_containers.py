@@ -129,7 +129,7 @@ async def test_the_termination_message_falls_back_to_the_log(attempt: Attempt) -
 
 
 async def test_memory_of_forks_is_counted_once(attempt: Attempt) -> None:
-    program = "import os,signal\nx=bytearray(os.urandom(1<<20)*64)\nos.fork()\nprint('ready',flush=True)\nsignal.pause()"
+    program = "import os,signal\nx=os.urandom(1<<20)*64\nos.fork()\nprint('ready',flush=True)\nsignal.pause()"
     await start(attempt, sys.executable, "-c", program)
     await until(lambda: len(lines(attempt)) == 2)
     assert attempt.pid is not None

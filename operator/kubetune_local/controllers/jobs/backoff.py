@@ -48,4 +48,3 @@ def advance(record: Record, finished: list[JSON], now: datetime) -> Record:
     if not failed:
         return Record(failures, record.last if failures else None)
     return Record(failures + len(failed), max(failed))
-

@@ -105,16 +105,17 @@ class JobController:
         uid, now, pods = key[2], timestamps.now(), self._pods_of(key[2])
         record = self._records.get(uid) or remembered(pods, now)
         decision = decide(job, pods, now, record, self._base)
-        acted = await self._change_pods(job, decision)
-        if acted:
+        if await self._change_pods(job, decision):
             return True
         wrote = await self._write_status(job, decision)
         self._records[uid] = decision.record
+        for pod in decision.stop:
+            await self._delete(job, pod)
         for pod in decision.release:
             await self._release(pod)
         if decision.again_after is not None:
             self._queue.add_after(key, decision.again_after + 0.01)
-        return wrote or bool(decision.release)
+        return wrote or bool(decision.stop or decision.release)
 
     def _pods_of(self, uid: str) -> list[JSON]:
         pods = self._pods.by_index(BY_OWNER, uid)
@@ -132,11 +133,9 @@ class JobController:
         for pod in decision.discard:
             await self._release(pod)
             await self._delete(job, pod)
-        for pod in decision.delete:
-            await self._delete(job, pod)
         for pod in decision.create:
             await self._create(job, pod)
-        return bool(decision.discard or decision.delete or decision.create)
+        return bool(decision.discard or decision.create)
 
     async def _create(self, job: JSON, pod: JSON) -> None:
         try:

@@ -20,14 +20,15 @@ POD_BACK_OFF_SECONDS = 10.0
 class Decision:
     """What to do, in this order."""
 
-    delete: list[JSON] = field(default_factory=list)
-    """Pods to delete; they count as failed, for the Job has ended."""
     discard: list[JSON] = field(default_factory=list)
     """Pods to delete without counting them: the finalizer goes first."""
     create: list[JSON] = field(default_factory=list)
     status: JSON = field(default_factory=dict)
+    """To be written when no pod is to be discarded or made."""
     events: list[Event] = field(default_factory=list)
     """To be told when the status has been written."""
+    stop: list[JSON] = field(default_factory=list)
+    """Pods to delete when the status says why the Job ends; before, they would look like failures of their own."""
     release: list[JSON] = field(default_factory=list)
     """Pods that lose their finalizer when the status has been written."""
     record: Record = field(default_factory=Record)
@@ -55,7 +56,7 @@ def decide(
     decision = Decision(record=record)
     change = Change()
     if verdict is not None:
-        decision.delete = [pod for pod in pods if active(pod)]
+        decision.stop = [pod for pod in pods if active(pod)]
     elif not facts.deleting:
         change = find_change(Scene(facts, pods, tally, record, now, base))
         decision.create, decision.discard = change.create, change.delete

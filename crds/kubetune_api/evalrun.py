@@ -7,7 +7,7 @@ from pydantic import ConfigDict, Field, StringConstraints
 
 from .dataset import Columns, DataFormat
 from .evalstatus import EvalRunStatus
-from .fields import ApiModel, DecimalText, Duration, LongText, Name, ShortText, cel, nested
+from .fields import ApiModel, DecimalText, Duration, LongText, Name, ObjectName, ShortText, cel, nested
 from .kind import KubeObject, kind_schema
 from .model import DataSource, ModelSource
 from .resources import Resources, Scheduling, Workspace
@@ -76,7 +76,7 @@ class Candidate(ApiModel):
     """baseline: whether every other candidate is compared with this one. Exactly one is the baseline."""
     model: ModelSource | None = None
     """model to load, as in a FineTuneJob."""
-    fine_tune_job: Name | None = None
+    fine_tune_job: ObjectName | None = None
     """fineTuneJob of this namespace whose tuned model is the candidate, instead of a model."""
     prompt: Prompt = nested(Prompt)
     """prompt: what the candidate gets besides the question."""

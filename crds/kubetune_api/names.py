@@ -22,9 +22,9 @@ def short_hash(uid: str) -> str:
 
 
 def child_name(owner: str, uid: str, suffix: str) -> str:
-    """Return the deterministic name `<owner>-<suffix>-<hash of uid>` of a child, cut to fit a Job."""
+    """Return the deterministic name `<owner>-<suffix>-<hash of uid>` of a child, cut to fit a Job, without dots."""
     tail = f"-{suffix}-{short_hash(uid)}"
-    return owner[: MAX_CHILD_NAME - len(tail)].rstrip("-.") + tail
+    return owner.replace(".", "-")[: MAX_CHILD_NAME - len(tail)].rstrip("-") + tail
 
 
 def workspace_name(owner: str, uid: str) -> str:

@@ -156,6 +156,7 @@ def _pattern_hint(pattern: str) -> str:
         fields.DECIMAL_PATTERN: 'write a decimal in quotes, for example "0.05" or "2e-4"',
         fields.QUANTITY_PATTERN: "write a quantity, for example 8, 500m or 64Gi",
         fields.DURATION_PATTERN: "write a duration, for example 90s, 24h or 1d12h",
+        fields.OBJECT_NAME_PATTERN: "use lower case letters, digits, - and ., with a letter or digit at both ends",
         fields.NAME_PATTERN: "use lower case letters, digits and -, with a letter or digit at both ends",
         fields.URI_PATTERN: "write hf://org/name, pvc://claim/path, s3://bucket/path, gs://, https:// or file:///path",
     }.get(pattern, "")

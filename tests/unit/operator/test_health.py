@@ -60,7 +60,7 @@ async def test_watches_that_end_again_and_again_are_down_until_they_stay_up(monk
             while watcher.ends >= 0:
                 assert watcher.down_since == since
                 await asyncio.sleep(0.005)
-            while watcher.down_since is not None:  # noqa: ASYNC110
+            while watcher.down_since is not None:  # noqa: ASYNC110 - the watcher sets no event
                 await asyncio.sleep(0.005)
     finally:
         task.cancel()

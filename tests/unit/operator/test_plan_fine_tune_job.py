@@ -3,9 +3,9 @@
 import pytest
 
 from kubetune_api.run import Stage
-from kubetune_operator.plan import Plan, Refusal, plan
+from kubetune_operator.plan import FineTuneJob, Plan, Refusal, parse, plan
 from kubetune_operator.settings import Settings
-from unit.operator.builders import DATASET, MODEL, SETTINGS, TASK, fine_tune_job
+from unit.operator.builders import DATASET, MODEL, SETTINGS, TASK, fine_tune_job, job_manifest
 
 
 def refusal(settings: Settings = SETTINGS, **spec: object) -> Refusal:
@@ -130,3 +130,16 @@ def test_the_evaluation_works_in_the_workspace_of_the_job() -> None:
     decided = planned(evaluation={"spec": {"tasks": [TASK]}})
     assert decided.evaluation is not None
     assert decided.evaluation.workspace.claim_name == decided.workspace.claim_name
+
+
+@pytest.mark.parametrize("name", ["my.bot", "1.2.bot", "b" * 80, "b." * 120 + "b"])
+def test_every_name_that_an_object_may_have_can_be_evaluated(name: str) -> None:
+    manifest = job_manifest(evaluation={"spec": {"tasks": [TASK]}})
+    manifest["metadata"]["name"] = name
+    job = parse(manifest)
+    assert isinstance(job, FineTuneJob)
+    decided = plan(job, SETTINGS)
+    assert isinstance(decided, Plan)
+    assert decided.evaluation is not None
+    assert decided.evaluation.candidates[0].fine_tune_job == name
+    assert "." not in decided.workspace.claim_name

@@ -81,7 +81,10 @@ def _soonest(*pauses: float | None) -> float | None:
 
 
 def _count(facts: JobFacts, tally: Tally, pods: list[JSON], verdict: Verdict | None) -> None:
-    """Write down the UIDs of pods that have ended; a failed Job takes its other pods for failed."""
+    """Write down the UIDs of pods that have ended.
+
+    A failed Job takes its other pods for failed; one that has succeeded no longer minds what becomes of them.
+    """
     waiting: set[str] = set()
     if verdict is None:
         waiting = {pod["metadata"]["uid"] for pod in last_failures(facts, pods, tally).values()}
@@ -90,6 +93,8 @@ def _count(facts: JobFacts, tally: Tally, pods: list[JSON], verdict: Verdict | N
     if verdict is not None and not verdict.succeeded:
         new = {pod["metadata"]["uid"] for pod in (*tally.new_succeeded, *tally.new_failed)}
         failed += [pod for pod in pods if tracked(pod) and pod["metadata"]["uid"] not in known | new]
+    if (earlier := earlier_verdict(facts)) and earlier.succeeded:
+        failed = []
     if not facts.indexed:
         tally.uncounted_succeeded += [pod["metadata"]["uid"] for pod in tally.new_succeeded]
     tally.uncounted_failed += [pod["metadata"]["uid"] for pod in failed if counts(facts, pod)]
@@ -98,7 +103,8 @@ def _count(facts: JobFacts, tally: Tally, pods: list[JSON], verdict: Verdict | N
 def _releasable(facts: JobFacts, pods: list[JSON], tally: Tally, verdict: Verdict | None) -> list[JSON]:
     held = [pod for pod in pods if tracked(pod)]
     if facts.deleting or verdict is not None:
-        return held if facts.deleting or earlier_verdict(facts) or not any(map(active, pods)) else []
+        good = verdict is not None and verdict.succeeded
+        return held if facts.deleting or good or earlier_verdict(facts) or not any(map(active, pods)) else []
     waiting = {pod["metadata"]["uid"] for pod in last_failures(facts, pods, tally).values()}
     over = [pod for pod in held if phase(pod) == "Succeeded" or is_failed(facts, pod)]
     return [pod for pod in over if pod["metadata"]["uid"] not in waiting]

@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import signal
 import sys
+import threading
 import traceback
 from pathlib import Path
 from typing import Any
@@ -40,6 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     reporter = Reporter()
+    _stop_on_sigterm()
     try:
         run = read_run_file(real_path(options.run_file))
         _limit_threads(run)
@@ -49,6 +52,15 @@ def main(arguments: list[str] | None = None) -> int:
         final = _failure(error)
     reporter.final(final)
     return final.exit_code
+
+
+def _stop_on_sigterm() -> None:
+    """End on SIGTERM as on Ctrl-C: the first process of a container ignores it otherwise, until the grace is over.
+
+    Training and evaluation listen themselves while there is something to save.
+    """
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def read_run_file(path: Path) -> RunFile:
@@ -83,7 +95,7 @@ def _limit_threads(run: RunFile) -> None:
 
 def _failure(error: BaseException) -> FinalLine:
     known = as_trainer_error(error)
-    if known is not error:
+    if known is not error and not isinstance(known, Checkpointed):
         traceback.print_exception(error)
     if not isinstance(known, Checkpointed):
         print(f"error: {known.message}", file=sys.stderr, flush=True)

@@ -76,6 +76,8 @@ def as_trainer_error(error: BaseException) -> TrainerError:
     """Return `error` as the TrainerError it amounts to: full disks and unwritable places are told from bugs."""
     if isinstance(error, TrainerError):
         return error
+    if isinstance(error, KeyboardInterrupt):
+        return Checkpointed("stopped before it was done; the next attempt goes on with what is in the workspace")
     if _is_full(error):
         name = getattr(error, "filename", None)
         place = f" while writing {name}" if name else ""

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import errno
 import json
+import os
+import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +85,24 @@ def test_a_bug_is_loud_and_exits_70(
     final = parse_termination(termination.read_text())
     assert final is not None
     assert final.message == "KeyError: 'missing' (the log has the traceback)"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stage_that_is_stopped_before_it_saves_anything_costs_no_retry(
+    number: signal.Signals,
+    tmp_path: Path,
+    termination: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def stopped(*_: object) -> None:
+        os.kill(os.getpid(), number)
+        threading.Event().wait(10)
+
+    monkeypatch.setattr(prepare, "run", stopped)
+    final = ended(run_json(tmp_path, document(tmp_path)), termination, capsys)
+    assert (final.exit_code, final.reason) == (75, "Checkpointed")
+    assert final.message.startswith("stopped before it was done")
 
 
 def test_a_full_disk_exits_77_with_the_remedy(

@@ -47,6 +47,7 @@ class Follower:
         self._stop = threading.Event()
         self._kind: str = run["kind"]
         self._followed: set[str] = set()
+        self._delivered: set[str] = set()
         self._start(self._watch, self._kind, run["metadata"]["name"])
         self._follow_pods(run["metadata"]["uid"])
 
@@ -61,7 +62,8 @@ class Follower:
         """Watch the owned EvalRun as well; once."""
         if name not in self._followed:
             self._followed.add(name)
-            self._start(self._watch, "EvalRun", name)
+            # The job names its evaluation before it makes it: one that is not there yet is awaited.
+            self._start(self._watch, "EvalRun", name, True)
 
     def close(self) -> None:
         """Let the threads end; they are daemons and hold nothing."""
@@ -75,8 +77,11 @@ class Follower:
             self._followed.add(uid)
             self._start(self._read_logs, uid)
 
-    def _watch(self, kind: str, name: str) -> None:
-        """List and watch one object until it is deleted, over lost connections and expired versions."""
+    def _watch(self, kind: str, name: str, awaited: bool = False) -> None:
+        """List and watch one object until it is deleted, over lost connections and expired versions.
+
+        One that is `awaited` counts as deleted only when it was there before.
+        """
         delay = RETRY
         while not self._stop.is_set():
             try:
@@ -88,7 +93,7 @@ class Follower:
             except CliError as error:
                 gone = isinstance(error, ApiError) and error.status == 404
                 self._news.put(Notice(error.message))
-            if gone:
+            if gone and not (awaited and name not in self._delivered):
                 self._news.put(Deleted(kind))
                 return
             self._stop.wait(delay)
@@ -118,6 +123,7 @@ class Follower:
 
     def _deliver(self, kind: str, obj: Object) -> None:
         obj.setdefault("kind", kind)
+        self._delivered.add(obj["metadata"]["name"])
         self._news.put(Notice(""))
         self._news.put(obj)
         self._follow_pods(obj["metadata"]["uid"])

@@ -1,6 +1,7 @@
 """Commands against an API server: finding objects, following them, and what is said when something is missing."""
 
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,26 @@ def test_watch_reads_the_log_of_the_pod_at_work(api: Any, kubeconfig: Path, caps
     assert "training: step 7/40, loss 2.31" in captured.out
     assert code == ExitCode.TIMED_OUT
     assert "bot is still Training" in captured.err
+
+
+def test_watch_awaits_an_evaluation_that_is_named_before_it_is_made(
+    api: Any, kubeconfig: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    api.put(job(phase="Evaluating", evaluation="bot-eval"))
+    pause = threading.Event()
+
+    def make() -> None:
+        deadline = time.monotonic() + 10
+        while not any("evalruns" in path for _, path, _ in api.requests) and time.monotonic() < deadline:
+            pause.wait(0.02)
+        ended = [{"type": "Succeeded", "status": "True", "reason": "Completed", "message": ""}]
+        meta = {"name": "bot-eval", "uid": "u2", "creationTimestamp": "2026-11-24T12:00:00Z"}
+        api.put({"kind": "EvalRun", "metadata": meta, "spec": {}, "status": {"conditions": ended}})
+        api.put(job(phase="Succeeded", done=True, evaluation="bot-eval"))
+
+    threading.Thread(target=make, daemon=True).start()
+    assert main(["watch", "bot", "--plain", "--timeout", "20", "--kubeconfig", str(kubeconfig)]) == ExitCode.DONE
+    assert "bot: Succeeded" in capsys.readouterr().out
 
 
 def test_watch_ends_when_the_run_is_deleted(api: Any, kubeconfig: Path, capsys: pytest.CaptureFixture[str]) -> None:

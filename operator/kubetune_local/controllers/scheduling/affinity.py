@@ -18,6 +18,19 @@ def wants_node(pod: JSON, node: JSON) -> bool:
     return selects(affinity.get("requiredDuringSchedulingIgnoredDuringExecution"), node)
 
 
+def named_nodes(pod: JSON) -> set[str] | None:
+    """Return the only nodes that a pod can go to, where each term of its required affinity names some; else None."""
+    affinity = (pod["spec"].get("affinity") or {}).get("nodeAffinity") or {}
+    selector = affinity.get("requiredDuringSchedulingIgnoredDuringExecution") or {}
+    names: set[str] = set()
+    for term in selector.get("nodeSelectorTerms") or ():
+        fields = [each for each in term.get("matchFields") or () if each["operator"] == "In"]
+        if not fields:
+            return None
+        names |= set.intersection(*(set(each["values"]) for each in fields))
+    return names or None
+
+
 def selects(selector: JSON | None, node: JSON) -> bool:
     """Return whether one of the terms of a NodeSelector fits; no selector fits every node."""
     if selector is None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
-from .affinity import selects, untolerated, wants_node
+from .affinity import named_nodes, selects, untolerated, wants_node
 from .message import Reasons
 from .requests import Amounts, allocatable, lacking, requests_of, used_by
 
@@ -24,6 +24,9 @@ def why_not(pod: JSON, node: JSON, pods: Sequence[JSON], volumes: Sequence[JSON]
         pods: Pods that are on the node and have not ended.
         volumes: PersistentVolumes that the pod needs.
     """
+    named = named_nodes(pod)
+    if named is not None and node["metadata"]["name"] not in named:
+        return Reasons(("node(s) didn't satisfy plugin(s) [NodeAffinity]",))
     if pod["spec"].get("nodeName") not in (None, "", node["metadata"]["name"]):
         return Reasons(("node(s) didn't match the requested node name",))
     marked = node.get("spec", {}).get("unschedulable")

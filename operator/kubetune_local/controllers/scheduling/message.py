@@ -28,8 +28,11 @@ def unschedulable(nodes: Sequence[Reasons]) -> str:
 
 
 def for_all(count: int, reason: str) -> str:
-    """Return the message for a reason that has nothing to do with any one node."""
-    return f"{_none_of(count)}: {reason}. {preemption([Reasons((reason,))] * count)}"
+    """Return the message for a reason that has nothing to do with any one node.
+
+    The last two words are what kube-scheduler says where it did not even look for pods to remove.
+    """
+    return f"{_none_of(count)}: {reason}. not found"
 
 
 def preemption(nodes: Sequence[Reasons]) -> str:

@@ -200,4 +200,3 @@ def _shape(node: JSON) -> tuple[Any, ...]:
     """What of a node matters here; heartbeats do not."""
     meta, spec = node["metadata"], node.get("spec", {})
     return meta.get("labels"), spec.get("taints"), spec.get("unschedulable"), node.get("status", {}).get("allocatable")
-

@@ -40,6 +40,11 @@ def pod(name: str = "p", spec: JSON | None = None, **requests: str) -> JSON:
     }
 
 
+def with_affinity(selector: JSON) -> JSON:
+    """Return the spec of a pod that has to go to nodes of a selector."""
+    return {"affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": selector}}}
+
+
 def requiring(*expressions: JSON, fields: tuple[JSON, ...] = ()) -> JSON:
     """Return a node selector of one term."""
     term = {"matchExpressions": list(expressions), "matchFields": list(fields)}
@@ -56,7 +61,8 @@ def expression(key: str, operator: str, *values: str) -> JSON:
 NEEDS_H100 = {"nodeSelector": {f"{GPU}.product": "H100"}}
 WANTS_A10 = {"nodeSelector": {f"{GPU}.product": "A10"}}
 BIG = requiring(expression(f"{GPU}.memory", "Gt", "40000"))
-NEEDS_BIG = {"affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": BIG}}}
+NEEDS_BIG = with_affinity(BIG)
+NEEDS_OTHER = with_affinity(requiring(fields=(expression("metadata.name", "In", "other"),)))
 NEVER_MIND = {"tolerations": [{"key": GPU, "operator": "Exists"}]}
 
 
@@ -74,6 +80,8 @@ NEVER_MIND = {"tolerations": [{"key": GPU, "operator": "Exists"}]}
         (pod(spec=NEEDS_H100), node(), (AFFINITY,)),
         (pod(spec=WANTS_A10), node(), ()),
         (pod(spec=NEEDS_BIG), node(), (AFFINITY,)),
+        (pod(spec=NEEDS_OTHER), node(), ("node(s) didn't satisfy plugin(s) [NodeAffinity]",)),
+        (pod(spec=NEEDS_OTHER), node("other"), ()),
         (pod(spec=NEEDS_H100, cpu="3"), node(), (AFFINITY,)),
         (pod(), node(taints=[TAINT]), ("node(s) had untolerated taint(s)",)),
         (pod(spec=NEVER_MIND), node(taints=[TAINT]), ()),
@@ -245,4 +253,4 @@ def test_the_message_counts_nodes_for_each_reason(nodes: list[Reasons], message:
 
 def test_a_reason_that_is_not_about_nodes_is_told_once_for_all() -> None:
     message = for_all(1, 'persistentvolumeclaim "data" not found')
-    assert message == f'0/1 nodes are available: persistentvolumeclaim "data" not found. {NO_HELP}'
+    assert message == '0/1 nodes are available: persistentvolumeclaim "data" not found. not found'

@@ -89,8 +89,8 @@ def _check_architecture(model: LocalModel, trust_remote_code: bool) -> None:
     kind = config.get("model_type", "")
     if "auto_map" in config and kind not in CONFIG_MAPPING_NAMES and not trust_remote_code:
         raise BadSpec(
-            f"{model.uri} brings Python code of its own; read it, pin model.revision and set "
-            "model.trustRemoteCode: true, or take a model whose architecture transformers has built in",
+            f"{model.uri} brings Python code of its own, which is not run; take a model whose architecture "
+            "transformers has built in",
             reason="RemoteCodeRefused",
         )
     if kind not in CONFIG_MAPPING_NAMES and not trust_remote_code:

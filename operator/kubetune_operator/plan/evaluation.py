@@ -42,7 +42,7 @@ def refuse_run(run: EvalRunSpec, settings: Settings) -> Iterator[Refusal]:
     """Refuse an evaluation that cannot run or cannot be judged."""
     yield from candidates.refuse(run.candidates, settings)
     yield from tasks.refuse(run.tasks, settings)
-    yield from gates.refuse(run.gates, run.tasks, [candidate.name for candidate in run.candidates])
+    yield from gates.refuse(run.gates, run.tasks, run.candidates)
     yield from gates.refuse_comparison(run.comparison)
     yield from resources.refuse("spec.resources", run.resources)
 

@@ -11,7 +11,7 @@ from .plan import Refusal, bad
 
 _CLASSIFICATION = (Metric.ACCURACY, Metric.PRECISION, Metric.RECALL, Metric.F1)
 _GENERATION = (Metric.EXACT_MATCH, Metric.ROUGE, Metric.BLEU, Metric.CHRF, Metric.METEOR)
-_ALLOWED = {TaskType.CLASSIFICATION: _CLASSIFICATION, TaskType.GENERATION: _GENERATION, TaskType.PERPLEXITY: ()}
+ALLOWED = {TaskType.CLASSIFICATION: _CLASSIFICATION, TaskType.GENERATION: _GENERATION, TaskType.PERPLEXITY: ()}
 
 
 def refuse(tasks: Sequence[Task], settings: Settings) -> Iterator[Refusal]:
@@ -26,7 +26,7 @@ def refuse(tasks: Sequence[Task], settings: Settings) -> Iterator[Refusal]:
 
 
 def _refuse_metrics(field: str, task: Task) -> Iterator[Refusal]:
-    allowed = _ALLOWED.get(task.type)
+    allowed = ALLOWED.get(task.type)
     wrong = [metric for metric in task.metrics or [] if allowed is not None and metric not in allowed]
     if wrong:
         names = ", ".join(wrong)

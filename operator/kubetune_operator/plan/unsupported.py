@@ -52,6 +52,7 @@ FINETUNE_JOB = (
     NotYet("method.tuning", _one_of("LoRA", "Full"), "use LoRA or Full"),
     NotYet("method.spectrum", _absent, "use tuning LoRA or Full"),
     NotYet("method.quantization", _absent, "use tuning LoRA or Full"),
+    NotYet("training.compile", _one_of("Auto", "Off"), "use Auto or Off"),
     NotYet("training.optimizer", _one_of("AdamW"), "use AdamW"),
     NotYet("resources.nodes", _one_of(1), "use one node, with more accelerators on it"),
     NotYet("scheduling.queueName", _absent, "leave it out; the pods wait for free nodes by themselves"),

@@ -1,5 +1,7 @@
 """Rules of the plan: what an EvalRun becomes, and what it waits for."""
 
+import pytest
+
 from kubetune_api.finetunejob import FineTuneJob
 from kubetune_operator.plan import Jobs, Plan, Refusal, plan
 from unit.operator.builders import BASELINE, MODEL, SETTINGS, TASK, ago, eval_run, fine_tune_job
@@ -91,6 +93,36 @@ def test_refuses_a_gate_on_a_candidate_that_is_not_there() -> None:
     decided = plan(eval_run(gates=[gate]), SETTINGS)
     assert isinstance(decided, Refusal)
     assert "there is no candidate 'other'; the candidates are base" in decided.message
+
+
+OTHER = {"name": "other", "model": MODEL}
+THIRD = {"name": "third", "model": MODEL}
+
+
+@pytest.mark.parametrize(
+    ("candidates", "gate", "says"),
+    [
+        ([OTHER], {"metric": "clauses/rougel", "atLeast": "0.1"}, "reports no 'rougel'; did you mean clauses/rougeL?"),
+        ([OTHER], {"metric": "clauses/f1", "atLeast": "0.1"}, "it reports rouge1, rouge2, rougeL, rougeLsum"),
+        ([], {"metric": "clauses/rougeL", "atLeast": "0.1"}, "say which of base must pass"),
+        ([OTHER, THIRD], {"metric": "clauses/rougeL", "improvesBy": "0"}, "say which of base, other, third must pass"),
+        ([OTHER], {"metric": "clauses/rougeL", "improvesBy": "0", "candidate": "base"}, "compared with itself"),
+        ([OTHER], {"metric": "clauses/rougeL", "improvesBy": "0", "versus": "other"}, "compared with itself"),
+    ],
+)
+def test_refuses_a_gate_that_could_only_fail_after_the_work_is_done(
+    candidates: list[object], gate: dict[str, str], says: str
+) -> None:
+    decided = plan(eval_run(candidates=[BASELINE, *candidates], gates=[gate | {"name": "g"}]), SETTINGS)
+    assert isinstance(decided, Refusal)
+    assert says in decided.message
+
+
+@pytest.mark.parametrize("value", ["exactMatch", "rougeL", "bleu", "chrf"])
+def test_a_task_without_metrics_reports_the_usual_ones(value: str) -> None:
+    task = {name: entry for name, entry in TASK.items() if name != "metrics"}
+    gate = {"name": "g", "metric": f"clauses/{value}", "improvesBy": "0"}
+    assert isinstance(plan(eval_run(candidates=[BASELINE, OTHER], tasks=[task], gates=[gate]), SETTINGS), Plan)
 
 
 def test_refuses_an_alpha_that_is_no_rate() -> None:

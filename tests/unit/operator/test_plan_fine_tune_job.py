@@ -111,6 +111,11 @@ def test_every_mistake_is_named_at_once() -> None:
     assert found.reason == "NotSupportedYet"
 
 
+def test_what_the_trainer_cannot_do_is_refused_before_the_data_is_prepared() -> None:
+    found = refusal(training={"compile": "On"})
+    assert (found.reason, found.field) == ("NotSupportedYet", "spec.training.compile")
+
+
 def test_what_is_not_supported_yet_is_refused_with_its_path_and_a_way_out() -> None:
     found = refusal(scheduling={"queueName": "team-a"})
     assert (found.reason, found.field) == ("NotSupportedYet", "spec.scheduling.queueName")

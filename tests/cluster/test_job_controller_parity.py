@@ -43,6 +43,12 @@ class Scenario:
     counts: JSON = field(default_factory=dict)
     """What is left in the status beside conditions and times."""
 
+    @property
+    def told(self) -> tuple[str, str]:
+        """Type and reason of the event that tells the end."""
+        type_, reason = self.ends[-1]
+        return ("Normal", "Completed") if type_ == "Complete" else ("Warning", reason)
+
 
 SCENARIOS = {
     "success": Scenario(
@@ -103,6 +109,12 @@ SCENARIOS = {
         [("SuccessCriteriaMet", "CompletionsReached"), ("Complete", "CompletionsReached")],
         {"succeeded": 1},
     ),
+    "work-queue": Scenario(
+        "exit 0",
+        {"completions": None, "parallelism": 2},
+        [("SuccessCriteriaMet", "CompletionsReached"), ("Complete", "CompletionsReached")],
+        {"succeeded": 2},
+    ),
     "deadline": Scenario(
         SLEEP,
         {"activeDeadlineSeconds": 2, "backoffLimit": 0},
@@ -158,6 +170,14 @@ async def test_jobs_come_to_the_same_end(cluster: ClusterUnderTest, marks: Path)
     ends = {each["metadata"]["name"]: (true_conditions(each), counts(each)) for each in found}
     assert ends == {name: (scenario.ends, scenario.counts) for name, scenario in SCENARIOS.items()}
     assert all(each["status"]["uncountedTerminatedPods"] == {} for each in found)
+    told = {(name, *scenario.told) for name, scenario in SCENARIOS.items()}
+    await cluster.wait_until(lambda: _have_been_told(cluster, told), what=f"the events {told}")
+
+
+async def _have_been_told(cluster: ClusterUnderTest, wanted: set[tuple[str, str, str]]) -> bool:
+    events = await cluster.list("Event")
+    said = {(each["involvedObject"]["name"], each["type"], each["reason"]) for each in events}
+    return wanted <= said
 
 
 async def test_a_job_is_suspended_and_resumed(cluster: ClusterUnderTest, marks: Path) -> None:

@@ -10,6 +10,7 @@ MODEL := SmolLM2-135M-Instruct.Q4_1.gguf
 GENERATED := crds/finetunejobs.yaml crds/evalruns.yaml charts/kubetune/templates/crds \
   charts/kubetune/values.schema.json charts/kubetune/README.md docs/api.md docs/settings.md docs/metrics.md
 IMAGES ?= kubetune
+TAG ?= $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 BUILDER ?= $(firstword $(foreach tool,docker podman buildah,$(if $(shell command -v $(tool)),$(tool))))
 
 # A virtual environment can serve several checkouts (VENV=/somewhere make test): ours come first on the path.
@@ -70,8 +71,8 @@ chart: generate  ## Package the Helm chart into dist/
 	$(PY) -c 'import helm_python; print(helm_python.package("charts/kubetune", destination="dist"))'
 
 images:  ## Build the operator's and the trainer's image with docker, podman or buildah
-	$(BUILDER) build -t $(IMAGES)/operator -f images/operator.Dockerfile .
-	$(BUILDER) build -t $(IMAGES)/trainer -f images/trainer.Dockerfile .
+	$(BUILDER) build -t $(IMAGES)/operator:$(TAG) -f images/operator.Dockerfile .
+	$(BUILDER) build -t $(IMAGES)/trainer:$(TAG) -f images/trainer.Dockerfile .
 
 bench-trainer: $(STAMP)  ## Measure the trainer against TRL
 	$(PY) -m pip install -q -c constraints.txt -e '.[bench]'

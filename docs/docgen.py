@@ -30,8 +30,8 @@ _SETTINGS_INTRODUCTION = """\
 # Operator settings
 
 An operator takes defaults, then the YAML file that `KUBETUNE_SETTINGS` names, then `KUBETUNE_*` variables. The chart
-writes the file from its `settings` value. A field that is no setting, or a value that is not valid, stops the operator
-at the start with exit code 64; nothing is guessed.
+writes the file from its `settings` value. A field that is no setting, a value that is not valid, or a kubeconfig that
+leads to no cluster stops the operator at the start with a message and exit code 64; nothing is guessed.
 
 | setting | variable | default | what it does |
 |---|---|---|---|"""

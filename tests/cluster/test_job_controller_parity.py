@@ -187,6 +187,7 @@ async def test_a_job_is_suspended_and_resumed(cluster: ClusterUnderTest, marks: 
     await cluster.patch("Job", "pausing", {"spec": {"suspend": True}})
     suspended = await cluster.wait_for("Job", "pausing", lambda found: true_conditions(found) and not counts(found))
     assert true_conditions(suspended) == [("Suspended", "JobSuspended")]
+    assert "startTime" not in suspended["status"]
     (marks / "resumed").touch()
     await cluster.patch("Job", "pausing", {"spec": {"suspend": False}})
     found = await cluster.wait_for("Job", "pausing", over)
@@ -217,3 +218,36 @@ async def test_a_deleted_job_takes_its_pods_along(cluster: ClusterUnderTest, mar
 
 async def _no_pods(cluster: ClusterUnderTest) -> bool:
     return not await cluster.list("Pod")
+
+
+async def test_a_pod_that_is_being_stopped_is_waited_for_and_may_still_succeed(cluster: ClusterUnderTest) -> None:
+    script = "trap 'exit 0' TERM; while true; do sleep 0.1; done"
+    await cluster.create(job("patient", script, {"backoffLimit": 0, "podReplacementPolicy": "Failed"}))
+    (pod,) = await cluster.wait_until(lambda: _running(cluster))
+    await cluster.delete("Pod", pod["metadata"]["name"])
+    found = await cluster.wait_for("Job", "patient", over)
+    assert true_conditions(found)[-1] == ("Complete", "CompletionsReached")
+    assert counts(found) == {"succeeded": 1}
+
+
+async def test_an_indexed_job_grows_and_shrinks(cluster: ClusterUnderTest) -> None:
+    await cluster.create(job("elastic", SLEEP, indexed(2)))
+    await cluster.wait_until(lambda: _are_running(cluster, "0", "1"))
+    await cluster.patch("Job", "elastic", {"spec": {"parallelism": 4, "completions": 4}})
+    await cluster.wait_until(lambda: _are_running(cluster, "0", "1", "2", "3"))
+    await cluster.patch("Job", "elastic", {"spec": {"parallelism": 1, "completions": 1}})
+    await cluster.wait_until(lambda: _are_running(cluster, "0"))
+    found = await cluster.get("Job", "elastic")
+    assert counts(found).get("failed") is None
+
+
+async def _running(cluster: ClusterUnderTest) -> list[JSON]:
+    pods = await cluster.list("Pod")
+    return [
+        each for each in pods if each["status"]["phase"] == "Running" and not each["metadata"].get("deletionTimestamp")
+    ]
+
+
+async def _are_running(cluster: ClusterUnderTest, *indexes: str) -> bool:
+    label = "batch.kubernetes.io/job-completion-index"
+    return sorted(each["metadata"]["labels"][label] for each in await _running(cluster)) == list(indexes)

@@ -70,6 +70,7 @@ def _note_suspension(status: JSON, facts: JobFacts, stamp: str) -> list[Event]:
     if facts.suspended:
         status["conditions"] = others
         _add(status, "Suspended", "JobSuspended", "Job suspended", stamp)
+        status.pop("startTime", None)  # the deadline is about the time since it was last resumed
         return [Event("Normal", "Suspended", "Job suspended")]
     status["conditions"] = others
     _add(status, "Suspended", "JobResumed", "Job resumed", stamp, value="False")

@@ -59,8 +59,6 @@ def seconds_to_deadline(facts: JobFacts, now: datetime) -> float | None:
     limit, start = facts.spec.get("activeDeadlineSeconds"), facts.status.get("startTime")
     if limit is None or facts.suspended:
         return None
-    if facts.condition("Suspended"):
-        start = None  # it is being resumed: its active time begins anew
     return float(limit) - (timestamps.seconds_since(start, now) if start else 0.0)
 
 

@@ -243,8 +243,9 @@ def test_a_job_born_suspended_has_not_started() -> None:
     assert "startTime" not in decide(job({}, suspend=True), [], NOW).status
 
 
-def test_a_resumed_job_starts_anew_even_when_its_old_deadline_has_passed() -> None:
-    suspended = {"startTime": "2026-01-01T11:00:00Z", "conditions": [condition("Suspended", "JobSuspended")]}
+def test_a_suspended_job_has_no_start_and_a_resumed_one_starts_anew() -> None:
+    assert "startTime" not in decide(job(suspend=True), [], NOW).status
+    suspended = {"conditions": [condition("Suspended", "JobSuspended")]}
     decision = decide(job(suspended, activeDeadlineSeconds=60), [pod("a")], NOW)
     (resumed,) = decision.status["conditions"]
     assert (resumed["type"], resumed["status"], resumed["reason"]) == ("Suspended", "False", "JobResumed")

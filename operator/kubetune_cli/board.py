@@ -43,6 +43,8 @@ class Board:
     progress: Object = field(default_factory=dict)
     """The newest of the log's and the status's progress."""
     eval_progress: Object = field(default_factory=dict)
+    evaluation_gone: bool = False
+    """Whether somebody has deleted the owned EvalRun."""
     notice: str = ""
     """What stands in the way of watching itself, such as a lost connection."""
 
@@ -104,8 +106,8 @@ class Board:
     @property
     def done(self) -> bool:
         """Whether the run has ended, and the evaluation that follows it too."""
-        owned = self.evaluation_name
-        return finished(self.run) and (not owned or is_true(self.run, "Failed") or finished(self.evaluation))
+        told = not self.evaluation_name or self.evaluation_gone or is_true(self.run, "Failed")
+        return finished(self.run) and (told or finished(self.evaluation))
 
     @property
     def evaluation_name(self) -> str:
@@ -119,7 +121,8 @@ class Board:
             return ExitCode.FAILED
         judged = self.judged
         if judged is None:
-            return ExitCode.DONE
+            missed = condition(self.run, "Succeeded").get("reason") == "GatesNotPassed"
+            return ExitCode.GATES_FAILED if missed else ExitCode.DONE
         if is_true(judged, "Failed"):
             return ExitCode.FAILED
         gates = condition(judged, "GatesPassed").get("status")

@@ -12,6 +12,7 @@ from .errors import CliError, ExitCode
 from .localcluster import APPLY_TYPE, bring_up
 from .localstate import LocalState
 from .manifests import read_documents
+from .results import see_evaluation
 from .validate import check, missing_files
 
 Object = dict[str, Any]
@@ -29,8 +30,7 @@ def run_manifest(state: LocalState, options: Namespace) -> ExitCode:
     if finished(run):
         print(f"{kind} {name} has finished already with this spec; --again runs it anew", flush=True)
         board = Board(run)
-        if board.evaluation_name:
-            board.see(cluster.get("EvalRun", board.evaluation_name))
+        see_evaluation(cluster, board)
     else:
         print(f"applied   {kind} {name}\n", flush=True)
         from .watch import watch

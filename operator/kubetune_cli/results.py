@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from .access import Cluster
+from .access import ApiError, Cluster
 from .board import Board, condition, finished, is_true
 from .errors import ExitCode
 
@@ -13,10 +13,21 @@ Object = dict[str, Any]
 def run_results(cluster: Cluster, name: str, *, everything: bool = False) -> ExitCode:
     """Print the verdict of a FineTuneJob or an EvalRun."""
     board = Board(cluster.find(name))
-    if board.evaluation_name:
-        board.see(cluster.get("EvalRun", board.evaluation_name))
+    see_evaluation(cluster, board)
     show(board, everything=everything)
     return board.exit_code if finished(board.run) else ExitCode.DONE
+
+
+def see_evaluation(cluster: Cluster, board: Board) -> None:
+    """Let a board see the owned EvalRun, unless somebody has deleted it."""
+    if not board.evaluation_name:
+        return
+    try:
+        board.see(cluster.request("GET", cluster.path("EvalRun", board.evaluation_name)))
+    except ApiError as error:
+        if error.status != 404:
+            raise
+        board.evaluation_gone = True
 
 
 def show(board: Board, *, everything: bool = False, place: Callable[[str], str] = str) -> None:
@@ -36,6 +47,9 @@ def show(board: Board, *, everything: bool = False, place: Callable[[str], str] 
         console.print(Text(f"{board.name} is {board.phase}. {board.waiting_for}", style="yellow"))
     if board.judged is not None:
         console.print(verdict(board.judged, everything=everything))
+    elif board.evaluation_gone:
+        verdict_line = str((board.run.get("status") or {}).get("verdict") or "")
+        console.print(Text(f"EvalRun {board.evaluation_name} was deleted. {verdict_line}".strip(), style="yellow"))
     elif is_true(board.run, "Succeeded"):
         console.print(
             Text("The job has no evaluation; add spec.evaluation to learn whether tuning helped.", style="dim")

@@ -6,9 +6,10 @@ import time
 from datetime import UTC, datetime
 
 from .access import Cluster
-from .board import Board
+from .board import Board, finished
 from .errors import CliError, ExitCode
 from .follow import Deleted, Follower, Notice
+from .results import see_evaluation, show
 
 REFRESH = 0.25
 
@@ -16,8 +17,6 @@ REFRESH = 0.25
 def run_watch(cluster: Cluster, name: str, *, plain: bool, timeout: float | None = None) -> ExitCode:
     """Follow a run, print its verdict, and return what became of it."""
     board = watch(cluster, cluster.find(name), plain=plain, timeout=timeout)
-    from .results import show
-
     show(board)
     return board.exit_code
 
@@ -30,6 +29,8 @@ def watch(cluster: Cluster, run: dict[str, object], *, plain: bool, timeout: flo
     """
     board = Board(run)
     board.see(run)
+    if finished(run):
+        see_evaluation(cluster, board)
     follower = Follower(cluster, run)
     try:
         screen = _Plain() if plain or not sys.stdout.isatty() else _Live()
@@ -50,6 +51,7 @@ def _loop(board: Board, follower: Follower, screen: "_Plain | _Live", deadline: 
             elif isinstance(news, Deleted):
                 if news.kind == board.kind:
                     raise CliError(f"{board.kind} {board.name} was deleted while it was watched")
+                board.evaluation_gone = True
             else:
                 board.hear(news)
             screen.show(board)

@@ -139,3 +139,22 @@ def test_results_of_a_failed_run_say_why(api: Any, kubeconfig: Path, capsys: pyt
     out = capsys.readouterr().out
     assert "bot failed: BadDataset" in out
     assert "train.jsonl row 3: content is null" in out
+
+
+@pytest.mark.parametrize("command", ["watch", "results"])
+def test_a_finished_job_whose_evaluation_was_deleted_is_told_by_its_own_status(
+    command: str, api: Any, kubeconfig: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = job(phase="Succeeded", done=True, evaluation="bot-eval", verdict="Tuning is no better than prompting.")
+    run["status"]["conditions"][0]["reason"] = "GatesNotPassed"
+    api.put(run)
+    assert main([command, "bot", "--kubeconfig", str(kubeconfig)]) == ExitCode.GATES_FAILED
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "EvalRun bot-eval was deleted. Tuning is no better than prompting." in shown
+
+
+def test_a_kubeconfig_that_is_no_yaml_is_a_message(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "kubeconfig"
+    path.write_text("{")
+    assert main(["results", "bot", "--kubeconfig", str(path)]) == ExitCode.FAILED
+    assert "no cluster to talk to" in capsys.readouterr().err

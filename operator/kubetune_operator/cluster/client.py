@@ -174,6 +174,6 @@ async def connect(observer: Observer | None = None) -> Client:
         else:
             await load_kube_config(file, client_configuration=configuration, persist_config=False)
     except (ConfigException, OSError, ValueError, TypeError, KeyError, yaml.YAMLError) as error:
-        where = f"KUBECONFIG={file}" if file else "no KUBECONFIG is set"
+        where = f"KUBECONFIG={file}" if file else "KUBECONFIG is not set, and ~/.kube/config names none"
         raise CannotStart(f"no cluster to work in ({where}): {error}. Set KUBECONFIG to a kubeconfig file") from error
     return Client(ApiClient(configuration), observer)

@@ -35,7 +35,7 @@ def said(capsys: pytest.CaptureFixture[str]) -> str:
 
 def test_without_a_kubeconfig(capsys: pytest.CaptureFixture[str]) -> None:
     text = said(capsys)
-    assert "kubetune-operator: no cluster to work in (no KUBECONFIG is set)" in text
+    assert "kubetune-operator: no cluster to work in (KUBECONFIG is not set, and ~/.kube/config names none)" in text
     assert "Set KUBECONFIG to a kubeconfig file" in text
 
 

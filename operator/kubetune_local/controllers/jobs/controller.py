@@ -38,6 +38,11 @@ def owner_key(pod: JSON) -> Key | None:
     return None
 
 
+def _is_orphan(pod: JSON) -> bool:
+    """Return whether a pod waits to be counted and nothing controls it."""
+    return tracked(pod) and not any(owner.get("controller") for owner in pod["metadata"].get("ownerReferences") or ())
+
+
 def _index(pod: JSON) -> list[str]:
     key = owner_key(pod)
     return [key[2]] if key else []
@@ -55,6 +60,7 @@ class JobController:
         self._pods.add_index(BY_OWNER, _index)
         self._recorder = EventRecorder(client, "job-controller")
         self._queue: WorkQueue[Key] = WorkQueue()
+        self._orphans: WorkQueue[tuple[str, str]] = WorkQueue()
         self._base = back_off_seconds
         self._records: dict[str, Record] = {}
         self._deleted: dict[str, str] = {}
@@ -67,11 +73,13 @@ class JobController:
         self._jobs.add_handler(self._on_job)
         self._pods.add_handler(self._on_pod)
         try:
-            await asyncio.gather(*(self._queue.work(self._sync, "job") for _ in range(WORKERS)))
+            workers = [self._queue.work(self._sync, "job") for _ in range(WORKERS)]
+            await asyncio.gather(*workers, self._orphans.work(self._sync_orphan, "orphaned pod"))
         finally:
             self._jobs.remove_handler(self._on_job)
             self._pods.remove_handler(self._on_pod)
             self._queue.stop()
+            self._orphans.stop()
             await self._recorder.stop()
 
     def _on_job(self, old: JSON | None, new: JSON | None) -> None:
@@ -84,6 +92,8 @@ class JobController:
             self._deleted.pop(pod["metadata"]["uid"], None)
         if key := owner_key(pod):
             self._queue.add(key)
+        elif new is not None and _is_orphan(new):
+            self._orphans.add((new["metadata"]["namespace"], new["metadata"]["name"]))
 
     async def _sync(self, key: Key) -> None:
         namespace, name, uid = key
@@ -212,6 +222,12 @@ class JobController:
                 self._jobs.observe(found)
                 return
         for pod in orphans:
+            await self._release(pod)
+
+    async def _sync_orphan(self, key: tuple[str, str]) -> None:
+        """The Job was deleted and its pods were to stay: nobody counts them any more."""
+        pod = self._pods.get(key)
+        if pod is not None and _is_orphan(pod):
             await self._release(pod)
 
     async def _look_again(self, key: Key) -> None:

@@ -8,6 +8,8 @@ from kubetune_api.evalrun import Task, TaskType
 from ..reporting import Reporter
 
 _EVERY_SECONDS = 5.0
+#: The first rows wait for the model to load and say nothing of the speed: below this share no time is told.
+_LEAST_SHARE = 0.03
 
 
 def row_weight(task: Task) -> float:
@@ -53,8 +55,8 @@ class EvalProgress:
         return int(100 * (self._done + self._skipped) / self._total) if self._total else 100
 
     def remaining_seconds(self) -> int | None:
-        """Return the estimated time to the end, or None before anything is known."""
-        if not self._done:
+        """Return the estimated time to the end, or None before enough is known."""
+        if self._done < _LEAST_SHARE * self._total:
             return None
         rate = self._done / max(self._clock() - self._began, 1e-9)
         return round(max(0.0, self._total - self._done - self._skipped) / rate)

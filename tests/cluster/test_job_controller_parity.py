@@ -70,7 +70,7 @@ SCENARIOS = {
         {"failed": 3},
     ),
     "fail-job": Scenario(
-        BY_INDEX.format(f"0) exit 0;; 1) sleep 1; exit 65;; *) {SLEEP};;"),
+        BY_INDEX.format(f"0) exit 0;; 1) sleep 2; exit 65;; *) {SLEEP};;"),
         indexed(3, backoffLimit=6, podFailurePolicy={"rules": [FORGIVE, on_code("FailJob", 65)]}),
         [("FailureTarget", "PodFailurePolicy"), ("Failed", "PodFailurePolicy")],
         {"succeeded": 1, "failed": 2, "completedIndexes": "0"},

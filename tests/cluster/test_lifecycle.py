@@ -1,31 +1,11 @@
 """What may befall a run that works: its trainer or the operator dies, somebody suspends or deletes it, or its Jobs."""
 
-from typing import Any
-
 from cluster.harness.manifests import fine_tune_job, tasks
+from cluster.harness.training import running_trainer, step_of
 from cluster.harness.under_test import JSON, ClusterUnderTest, condition_of
 from kubetune_api import names
 
 STEPS = "train-steps-40"
-
-
-def step_of(obj: JSON | None) -> int:
-    """Return the step that a job has told of."""
-    progress: dict[str, Any] = ((obj or {}).get("status") or {}).get("progress") or {}
-    return int(progress.get("step", 0))
-
-
-async def running_trainer(cluster: ClusterUnderTest, name: str, step: int = 12) -> JSON:
-    """Wait until a job has trained some steps; return its running pod."""
-    job = await cluster.wait_for("FineTuneJob", name, lambda obj: step_of(obj) >= step)
-
-    async def pod() -> JSON | None:
-        pods = await cluster.children("Pod", job, "train")
-        return next((each for each in pods if each["status"]["phase"] == "Running"), None)
-
-    found = await cluster.wait_until(pod, what="a running trainer")
-    assert found is not None
-    return found
 
 
 async def loss_of_an_undisturbed_run(cluster: ClusterUnderTest) -> str:

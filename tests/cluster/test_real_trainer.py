@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from cluster.harness.operator import Operator
+from cluster.harness.training import running_trainer
 from cluster.harness.under_test import JSON, ClusterUnderTest, condition_of
 from kubetune_api import names
 from kubetune_api.run import Layout
@@ -131,3 +132,40 @@ async def test_a_tuned_model_is_trained_compared_with_its_base_and_reported(
     report = (await place(cluster, run["status"]["report"])).read_text()
     assert report.startswith("<!doctype html>")
     assert "surprise" in report
+
+
+async def test_a_killed_trainer_ends_exactly_as_one_that_was_left_alone(
+    cluster: ClusterUnderTest, inputs: Inputs
+) -> None:
+    train = inputs.rows("train.jsonl", tiny.questions(160))
+    await cluster.apply(inputs.job("killed", train))
+    await cluster.kill_trainer(await running_trainer(cluster, "killed", step=6, deadline=DEADLINE))
+    await cluster.apply(inputs.job("left-alone", train))
+    killed = await cluster.succeeded("FineTuneJob", "killed", DEADLINE)
+    left_alone = await cluster.succeeded("FineTuneJob", "left-alone", DEADLINE)
+
+    attempts = [attempt for attempt in killed["status"]["attempts"] if attempt["stage"] == "train"]
+    assert [attempt.get("exitCode") for attempt in attempts] == [137, 0]
+    assert "40 of them" not in attempts[1]["message"], "it began anew"
+    # `loss` is a mean since the last line, which depends on the clock; the validation loss is of the last step alone.
+    assert killed["status"]["progress"]["evalLoss"] == left_alone["status"]["progress"]["evalLoss"]
+    assert await outcome(cluster, killed) == await outcome(cluster, left_alone)
+
+
+async def test_a_row_without_content_stops_the_job_before_it_trains(cluster: ClusterUnderTest, inputs: Inputs) -> None:
+    rows: list[JSON] = [
+        {"messages": [{"role": "user", "content": row["instruction"]}, {"role": "assistant", "content": row["output"]}]}
+        for row in tiny.questions(20)
+    ]
+    rows[6]["messages"][1]["content"] = None
+    dataset = {"train": [inputs.rows("chats.jsonl", rows)], "checks": {"schema": "Fail"}}
+    await cluster.apply(inputs.job("job", {}, dataset=dataset))
+    job = await cluster.finished("FineTuneJob", "job", DEADLINE)
+
+    ready = condition_of(job, "DataReady")
+    assert (ready["status"], ready["reason"]) == ("False", "BadRows")
+    assert "row 7" in ready["message"]
+    assert "chats.jsonl" in ready["message"]
+    assert condition_of(job, "Failed")["reason"] == "BadRows"
+    stages = [child["metadata"]["labels"][names.LABEL_STAGE] for child in await cluster.children("Job", job)]
+    assert stages == ["prepare"]

@@ -4,7 +4,6 @@ import contextlib
 import json
 import queue
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -159,8 +158,3 @@ class Follower:
                 return
             if (report := parse_line(line.decode(errors="replace"))) is not None:
                 self._news.put(report)
-
-
-def wait_until(deadline: float | None) -> bool:
-    """Tell whether a monotonic deadline has passed."""
-    return deadline is not None and time.monotonic() > deadline

@@ -6,7 +6,8 @@ import asyncio
 import logging
 import random
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 from kubetune_local.client import JSON, UNREACHABLE, ApiError, KubeClient, Resource
 
@@ -208,6 +209,18 @@ class Informer:
                 handler(old, new)
             except Exception:
                 log.exception("a handler of %s failed", self.resource.plural)
+
+
+@contextmanager
+def listening(*pairs: tuple[Informer, Handler]) -> Iterator[None]:
+    """Call each handler on the changes of its informer, for a while; what is there already comes first."""
+    for informer, handler in pairs:
+        informer.add_handler(handler)
+    try:
+        yield
+    finally:
+        for informer, handler in pairs:
+            informer.remove_handler(handler)
 
 
 class Informers:

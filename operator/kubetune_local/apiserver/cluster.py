@@ -2,24 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
+from kubetune_local import timestamps
 from kubetune_local.apiserver.resources import Registry, Resource
 from kubetune_local.apiserver.storage.store import Store
 
 Obj = dict[str, Any]
 NAMESPACES = ("", "namespaces")
-
-
-def utc_now() -> datetime:
-    """Return the present."""
-    return datetime.now(UTC)
-
-
-def timestamp(moment: datetime) -> str:
-    """RFC 3339 with whole seconds, as `metav1.Time`."""
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 @dataclass
@@ -28,11 +19,11 @@ class Cluster:
 
     store: Store
     registry: Registry
-    clock: Callable[[], datetime] = utc_now
+    clock: Callable[[], datetime] = timestamps.now
 
     def now(self) -> str:
         """Return the present as the server writes it."""
-        return timestamp(self.clock())
+        return timestamps.rfc3339(self.clock())
 
 
 @dataclass

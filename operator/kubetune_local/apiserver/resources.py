@@ -66,7 +66,6 @@ class Registry:
 
     def __init__(self) -> None:
         self._resources: dict[tuple[str, str, str], Resource] = {}
-        self._kinds: dict[tuple[str, str, str], Resource] = {}
         self.revision = 0
         for resource in _builtins():
             self.add(resource)
@@ -77,7 +76,6 @@ class Registry:
     def add(self, resource: Resource) -> None:
         """Serve a resource, in place of one of the same name."""
         self._resources[resource.group, resource.version, resource.plural] = resource
-        self._kinds[resource.group, resource.version, resource.kind] = resource
         self.revision += 1
 
     def remove(self, group: str, plural: str) -> list[Resource]:
@@ -85,17 +83,12 @@ class Registry:
         gone = [item for item in self if (item.group, item.plural) == (group, plural)]
         for item in gone:
             del self._resources[item.group, item.version, item.plural]
-            self._kinds.pop((item.group, item.version, item.kind), None)
         self.revision += bool(gone)
         return gone
 
     def find(self, group: str, version: str, plural: str) -> Resource | None:
         """Look up a resource by its path."""
         return self._resources.get((group, version, plural))
-
-    def of_kind(self, group: str, version: str, kind: str) -> Resource | None:
-        """Look up a resource by what objects say of themselves."""
-        return self._kinds.get((group, version, kind))
 
     def by_collection(self, collection: Collection) -> Resource | None:
         """Return some version of the resource that is stored in a collection."""

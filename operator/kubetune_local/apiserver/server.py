@@ -8,8 +8,9 @@ from pathlib import Path
 
 from aiohttp import web
 
+from kubetune_local import timestamps
 from kubetune_local.apiserver.bootstrap import bootstrap
-from kubetune_local.apiserver.cluster import Cluster, utc_now
+from kubetune_local.apiserver.cluster import Cluster
 from kubetune_local.apiserver.conversions import share_events
 from kubetune_local.apiserver.http.app import application
 from kubetune_local.apiserver.http.logs import KubeletLogs
@@ -44,7 +45,7 @@ class ApiServer:
         kubelet_tls: ssl.SSLContext | None = None,
         kubelet_token: str | None = None,
         history: int = DEFAULT_HISTORY,
-        clock: Callable[[], datetime] = utc_now,
+        clock: Callable[[], datetime] = timestamps.now,
     ) -> None:
         self.token = token or secrets.token_hex(32)
         self.url = ""

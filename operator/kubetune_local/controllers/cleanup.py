@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from kubetune_local import timestamps
 from kubetune_local.client import JOBS, JSON, NODES, PODS, ApiError, KubeClient
-from kubetune_local.informer import Informers, Key, key_of
+from kubetune_local.informer import Informers, Key, key_of, listening
 from kubetune_local.workqueue import WorkQueue
 
 ENDED = ("Succeeded", "Failed")
@@ -35,11 +35,10 @@ class FinishedJobs:
 
     async def run(self) -> None:
         """Work for ever."""
-        self._jobs.add_handler(self._on_job)
         try:
-            await self._queue.work(self._sync, "ttl")
+            with listening((self._jobs, self._on_job)):
+                await self._queue.work(self._sync, "ttl")
         finally:
-            self._jobs.remove_handler(self._on_job)
             self._queue.stop()
 
     def _on_job(self, old: JSON | None, new: JSON | None) -> None:
@@ -81,13 +80,10 @@ class LostPods:
 
     async def run(self) -> None:
         """Work for ever."""
-        self._pods.add_handler(self._on_pod)
-        self._nodes.add_handler(self._on_node)
         try:
-            await self._queue.work(self._sync, "pod")
+            with listening((self._pods, self._on_pod), (self._nodes, self._on_node)):
+                await self._queue.work(self._sync, "pod")
         finally:
-            self._pods.remove_handler(self._on_pod)
-            self._nodes.remove_handler(self._on_node)
             self._queue.stop()
 
     def _on_pod(self, old: JSON | None, new: JSON | None) -> None:

@@ -7,7 +7,7 @@ import copy
 import logging
 
 from kubetune_local.client import CRDS, JSON, NAMESPACES, PODS, SERVICE_ACCOUNTS, ApiError, KubeClient, Resource
-from kubetune_local.informer import Informers
+from kubetune_local.informer import Informers, listening
 from kubetune_local.workqueue import WorkQueue
 
 log = logging.getLogger(__name__)
@@ -40,13 +40,10 @@ class NamespaceController:
             (self._pods, self._on_content),
             (self._crds, self._on_definition),
         )
-        for informer, handler in handlers:
-            informer.add_handler(handler)
         try:
-            await asyncio.gather(*(self._queue.work(self._sync, "namespace") for _ in range(WORKERS)))
+            with listening(*handlers):
+                await asyncio.gather(*(self._queue.work(self._sync, "namespace") for _ in range(WORKERS)))
         finally:
-            for informer, handler in handlers:
-                informer.remove_handler(handler)
             self._queue.stop()
 
     def _on_namespace(self, old: JSON | None, new: JSON | None) -> None:

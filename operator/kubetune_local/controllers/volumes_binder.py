@@ -6,7 +6,7 @@ import logging
 from typing import Any
 
 from kubetune_local.client import CLAIMS, JSON, PODS, STORAGE_CLASSES, VOLUMES, ApiError, KubeClient, Resource
-from kubetune_local.informer import Informers
+from kubetune_local.informer import Informers, listening
 from kubetune_local.recorder import EventRecorder
 from kubetune_local.workqueue import WorkQueue
 
@@ -50,13 +50,10 @@ class Binder:
             (self._classes, self._on_class),
             (self._pods, self._on_pod),
         )
-        for informer, handler in handlers:
-            informer.add_handler(handler)
         try:
-            await self._queue.work(self._sync, "claim")
+            with listening(*handlers):
+                await self._queue.work(self._sync, "claim")
         finally:
-            for informer, handler in handlers:
-                informer.remove_handler(handler)
             self._queue.stop()
             await self._recorder.stop()
 

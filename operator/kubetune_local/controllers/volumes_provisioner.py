@@ -14,7 +14,7 @@ from pathlib import Path
 
 from kubetune_local.apiserver.schema.quantity import parse_quantity
 from kubetune_local.client import CLAIMS, JSON, STORAGE_CLASSES, VOLUMES, ApiError, KubeClient
-from kubetune_local.informer import Informers
+from kubetune_local.informer import Informers, listening
 from kubetune_local.recorder import EventRecorder
 from kubetune_local.workqueue import WorkQueue
 
@@ -59,13 +59,10 @@ class Provisioner:
             (self._volumes, self._on_volume),
             (self._classes, self._on_class),
         )
-        for informer, handler in handlers:
-            informer.add_handler(handler)
         try:
-            await self._queue.work(self._sync, "volume")
+            with listening(*handlers):
+                await self._queue.work(self._sync, "volume")
         finally:
-            for informer, handler in handlers:
-                informer.remove_handler(handler)
             self._queue.stop()
             await self._recorder.stop()
 

@@ -1,8 +1,9 @@
 """Rows of the kinds that a small cluster only keeps: storage, network, rights, admission, scheduling."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
+from kubetune_local import timestamps
 from kubetune_local.apiserver.printing.ages import UNKNOWN, moment, since
 from kubetune_local.apiserver.printing.labels import NONE, selector
 
@@ -23,7 +24,7 @@ def only_age(obj: Obj, now: datetime) -> list[Any]:
 def created_at(obj: Obj, now: datetime) -> list[Any]:
     """Name, time of creation."""
     then = moment(obj["metadata"].get("creationTimestamp"))
-    return [obj["metadata"]["name"], then.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if then else UNKNOWN]
+    return [obj["metadata"]["name"], timestamps.rfc3339(then) if then else UNKNOWN]
 
 
 def lease(obj: Obj, now: datetime) -> list[Any]:

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from kubetune_local.apiserver.cluster import Cluster, Request, timestamp
+from kubetune_local import timestamps
+from kubetune_local.apiserver.cluster import Cluster, Request
 from kubetune_local.apiserver.errors import bad_request, conflict, invalid, unsupported
 from kubetune_local.apiserver.kinds.custom import CLEANUP
 from kubetune_local.apiserver.kinds.strategies import strategy_of
@@ -117,7 +118,7 @@ def _terminate(cluster: Cluster, strategy: Strategy, obj: Obj, options: Options)
         if "generation" in metadata:
             metadata["generation"] += 1
     if begun is None or grace < begun:
-        metadata["deletionTimestamp"] = timestamp(cluster.clock() + timedelta(seconds=grace))
+        metadata["deletionTimestamp"] = timestamps.rfc3339(cluster.clock() + timedelta(seconds=grace))
         metadata["deletionGracePeriodSeconds"] = grace
     if begun is None:
         strategy.on_terminating(cluster, obj)

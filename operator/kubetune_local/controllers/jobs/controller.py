@@ -9,7 +9,7 @@ from typing import Any
 
 from kubetune_local import timestamps
 from kubetune_local.client import JOBS, PODS, UNREACHABLE, ApiError, KubeClient
-from kubetune_local.informer import Informers
+from kubetune_local.informer import Informers, listening
 from kubetune_local.recorder import EventRecorder
 from kubetune_local.workqueue import WorkQueue
 
@@ -70,14 +70,11 @@ class JobController:
 
     async def run(self) -> None:
         """Work for ever."""
-        self._jobs.add_handler(self._on_job)
-        self._pods.add_handler(self._on_pod)
         try:
-            workers = [self._queue.work(self._sync, "job") for _ in range(WORKERS)]
-            await asyncio.gather(*workers, self._orphans.work(self._sync_orphan, "orphaned pod"))
+            with listening((self._jobs, self._on_job), (self._pods, self._on_pod)):
+                workers = [self._queue.work(self._sync, "job") for _ in range(WORKERS)]
+                await asyncio.gather(*workers, self._orphans.work(self._sync_orphan, "orphaned pod"))
         finally:
-            self._jobs.remove_handler(self._on_job)
-            self._pods.remove_handler(self._on_pod)
             self._queue.stop()
             self._orphans.stop()
             await self._recorder.stop()

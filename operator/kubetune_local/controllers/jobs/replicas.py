@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from kubetune_local import timestamps
+
 from .backoff import Record, remaining, remaining_of_index
 from .tally import Tally, is_failed, next_counts
 from .template import pod_of
@@ -96,7 +98,7 @@ def _surplus(facts: JobFacts, running: list[JSON], at_least: int) -> list[JSON]:
 def _progress(pod: JSON) -> tuple[bool, bool, bool, float]:
     """Order of pods, those that have come least far first; among equals the youngest first."""
     running = pod.get("status", {}).get("phase") == "Running"
-    age = -datetime.fromisoformat(pod["metadata"]["creationTimestamp"]).timestamp()
+    age = -timestamps.parse(pod["metadata"]["creationTimestamp"]).timestamp()
     return bool(pod["spec"].get("nodeName")), running, ready(pod), age
 
 
@@ -148,7 +150,7 @@ def last_failures(facts: JobFacts, pods: list[JSON], tally: Tally) -> dict[int, 
 
 def _later(earlier: JSON, pod: JSON) -> bool:
     def order(each: JSON) -> tuple[int, datetime]:
-        created = datetime.fromisoformat(each["metadata"]["creationTimestamp"])
+        created = timestamps.parse(each["metadata"]["creationTimestamp"])
         return count_of(each, FAILURES) + count_of(each, IGNORED), finished_at(each, created)
 
     return order(earlier) <= order(pod)

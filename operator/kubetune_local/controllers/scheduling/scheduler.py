@@ -18,7 +18,7 @@ from kubetune_local.client import (
     ApiError,
     KubeClient,
 )
-from kubetune_local.informer import Informers
+from kubetune_local.informer import Informers, listening
 from kubetune_local.recorder import EventRecorder
 
 from .claims import SELECTED_NODE, Claims, Storage, claims_of
@@ -59,17 +59,14 @@ class Scheduler:
             (self._nodes, self._on_node),
             *((informer, self._on_other) for informer in (self._claims, self._volumes, self._classes)),
         )
-        for informer, handler in handlers:
-            informer.add_handler(handler)
         try:
-            while True:
-                await self._wake.wait()
-                self._wake.clear()
-                if not await self._place_all():
-                    asyncio.get_running_loop().call_later(RETRY_SECONDS, self._wake.set)
+            with listening(*handlers):
+                while True:
+                    await self._wake.wait()
+                    self._wake.clear()
+                    if not await self._place_all():
+                        asyncio.get_running_loop().call_later(RETRY_SECONDS, self._wake.set)
         finally:
-            for informer, handler in handlers:
-                informer.remove_handler(handler)
             await self._recorder.stop()
 
     def _on_pod(self, old: JSON | None, new: JSON | None) -> None:

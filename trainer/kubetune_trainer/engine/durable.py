@@ -39,9 +39,14 @@ def appearing(target: Path) -> Iterator[Path]:
 
 def write_json(path: Path, document: Any) -> None:
     """Write a JSON file whole or not at all."""
+    write_text(path, json.dumps(document, indent=1, ensure_ascii=False))
+
+
+def write_text(path: Path, text: str, *, errors: str = "strict") -> None:
+    """Write a file whole or not at all; `errors` as in `open`."""
     part = path.with_name(f".{path.name}-{os.getpid()}")
-    with part.open("w", encoding="utf-8") as file:
-        json.dump(document, file, indent=1, ensure_ascii=False)
+    with part.open("w", encoding="utf-8", errors=errors) as file:
+        file.write(text)
         file.flush()
         os.fsync(file.fileno())
     part.replace(path)

@@ -7,9 +7,9 @@ import threading
 import time
 from collections.abc import Callable
 
-from kubetune_api.exits import REASONS, Exit
 from kubetune_api.report import FinalLine
 
+from ..errors import Stalled
 from ..reporting import Reporter
 
 #: The first steps may compile, warm up and read a cold file system.
@@ -51,9 +51,9 @@ class Watchdog:
                 self._end(silence)
 
     def _end(self, silence: float, leave: Callable[[int], None] = os._exit) -> None:
-        message = (
+        error = Stalled(
             f"no progress for {silence:.0f} s (limit {self._limit:.0f} s): the device or the file system hangs; the "
             "next attempt resumes at the last checkpoint, on another node if the node is at fault"
         )
-        self._reporter.final(FinalLine(exit_code=Exit.STALLED, reason=REASONS[Exit.STALLED], message=message))
-        leave(Exit.STALLED)
+        self._reporter.final(FinalLine(exit_code=error.exit_code, reason=error.reason, message=error.message))
+        leave(error.exit_code)

@@ -4,8 +4,9 @@ import json
 from datetime import UTC, datetime
 from pathlib import Path
 
+from ..engine.durable import write_text
 from ..evaluation.outcome import Outcome
-from ..evaluation.store import write_atomically
+from ..evaluation.store import ANSWERS
 from ..paths import make_folder
 from .context import ReportContext
 from .document import report_document
@@ -20,7 +21,7 @@ def write_report(folder: Path, outcome: Outcome, context: ReportContext) -> Path
     """
     make_folder(folder)
     document = report_document(outcome, context, datetime.now(UTC))
-    write_atomically(folder / "report.json", json.dumps(document, indent=1, allow_nan=False) + "\n")
+    write_text(folder / "report.json", json.dumps(document, indent=1, allow_nan=False) + "\n", errors=ANSWERS)
     page = folder / "report.html"
-    write_atomically(page, render_page(document))
+    write_text(page, render_page(document), errors=ANSWERS)
     return page

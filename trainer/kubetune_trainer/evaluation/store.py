@@ -6,14 +6,17 @@
 """
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
+from ..engine.durable import write_text
 from ..paths import make_folder
+
+#: How files with answers are encoded: a model may write half of a surrogate pair.
+ANSWERS = "surrogatepass"
 
 
 @dataclass(frozen=True)
@@ -44,16 +47,6 @@ class TaskResult:
     """seconds it took, over all attempts."""
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Write a file so that it is either whole or not there."""
-    part = path.with_name(f".{path.name}.part")
-    with part.open("w", encoding="utf-8", errors="surrogatepass") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
-
-
 class TaskStore:
     """The files of one candidate on one task; a context in which rows are appended."""
 
@@ -72,7 +65,7 @@ class TaskStore:
         """Return the complete result made with the same fingerprint, if there is one."""
         try:
             done = json.loads(self._done_file.read_text(encoding="utf-8"))
-            lines = self.predictions_file.read_text(encoding="utf-8", errors="surrogatepass").splitlines()
+            lines = self.predictions_file.read_text(encoding="utf-8", errors=ANSWERS).splitlines()
             if done["fingerprint"] != self._fingerprint or done["rows"] != len(lines):
                 return None
             return TaskResult([_prediction(json.loads(line)) for line in lines], done["seconds"])
@@ -83,7 +76,7 @@ class TaskStore:
         """Return the rows of an attempt that was stopped; a line cut off in the middle is left out."""
         found: dict[int, Prediction] = {}
         try:
-            lines = self._partial_file.read_text(encoding="utf-8", errors="surrogatepass").splitlines()
+            lines = self._partial_file.read_text(encoding="utf-8", errors=ANSWERS).splitlines()
             if not lines or json.loads(lines[0]).get("fingerprint") != self._fingerprint:
                 return {}
             for line in lines[1:]:
@@ -101,8 +94,10 @@ class TaskStore:
         known = self.partial()
         head = [json.dumps({"fingerprint": self._fingerprint})]
         spent = [json.dumps({"spent": self._seconds})] if self._seconds else []
-        write_atomically(self._partial_file, "\n".join([*head, *(_line(p) for p in known.values()), *spent]) + "\n")
-        self._stream = self._partial_file.open("a", encoding="utf-8", errors="surrogatepass")
+        write_text(
+            self._partial_file, "\n".join([*head, *(_line(p) for p in known.values()), *spent]) + "\n", errors=ANSWERS
+        )
+        self._stream = self._partial_file.open("a", encoding="utf-8", errors=ANSWERS)
         return self
 
     def __exit__(
@@ -128,9 +123,9 @@ class TaskStore:
     def finish(self, predictions: list[Prediction], shown: list[Mapping[str, Any]]) -> TaskResult:
         """Write the complete result, each row with what people want to see beside it (question, reference)."""
         lines = [_line(p, extra) for p, extra in zip(predictions, shown, strict=True)]
-        write_atomically(self.predictions_file, "".join(f"{line}\n" for line in lines))
+        write_text(self.predictions_file, "".join(f"{line}\n" for line in lines), errors=ANSWERS)
         done = {"fingerprint": self._fingerprint, "rows": len(lines), "seconds": round(self._seconds, 3)}
-        write_atomically(self._done_file, json.dumps(done))
+        write_text(self._done_file, json.dumps(done), errors=ANSWERS)
         self._partial_file.unlink(missing_ok=True)
         return TaskResult(predictions, self._seconds)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from ..data.reading import data_files, of_split
 from ..data.shards import SplitWriter
 from ..data.splitting import validation_mask
 from ..data.survey import KEPT, Quarantine, Source, Survey, examples, held_back_digests, open_sources
+from ..engine import durable
 from ..errors import BadSpec
 from ..models import LocalModel, load_tokenizer, require_chat_template, resolve_model
 from ..paths import Workspace, make_folder
@@ -255,9 +255,7 @@ def _publish(
         "validation": validation.examples > 0,
         "status": status.dump(),
     }
-    pending = workspace.data / f"{MANIFEST}.part"
-    pending.write_text(json.dumps(manifest, indent=2))
-    pending.rename(workspace.data / MANIFEST)
+    durable.write_json(workspace.data / MANIFEST, manifest)
     prepared = find_prepared(workspace.data, inputs.key)
     assert prepared is not None, "just written"
     report = status.dump() | {

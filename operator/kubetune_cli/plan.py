@@ -28,7 +28,7 @@ def run_plan(file: str, *, quiet: bool) -> int:
             continue
         wanted = defaulted(document.value, schema_of(document.kind))
         children = _children(document, wanted)
-        sys.stdout.write(yaml.dump_all(children, Dumper=_Readable, sort_keys=False, width=120, explicit_start=True))
+        sys.stdout.write(as_yaml(children))
         if not quiet:
             _explain(document, wanted, children)
     return 0
@@ -53,6 +53,12 @@ def _text(dumper: yaml.SafeDumper, data: str) -> yaml.ScalarNode:
 
 
 _Readable.add_representer(str, _text)
+
+
+def as_yaml(objects: list[dict[str, Any]]) -> str:
+    """Return objects as a stream of YAML documents for people."""
+    text: str = yaml.dump_all(objects, Dumper=_Readable, sort_keys=False, width=120, explicit_start=True)
+    return text
 
 
 def _explain(document: Document, wanted: dict[str, Any], children: list[dict[str, Any]]) -> None:

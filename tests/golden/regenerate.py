@@ -3,26 +3,11 @@
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import yaml
 
 HERE = Path(__file__).parent
 _ENDING = ".children.yaml"
-
-
-class _Readable(yaml.SafeDumper):
-    """Text of several lines as a block, no anchors."""
-
-    def ignore_aliases(self, data: Any) -> bool:
-        return True
-
-
-def _text(dumper: yaml.SafeDumper, data: str) -> yaml.ScalarNode:
-    return dumper.represent_scalar("tag:yaml.org,2002:str", data, style="|" if "\n" in data else None)
-
-
-_Readable.add_representer(str, _text)
 
 
 def pairs() -> Iterator[tuple[Path, Path]]:
@@ -34,6 +19,7 @@ def pairs() -> Iterator[tuple[Path, Path]]:
 
 def children(path: Path) -> str:
     """Return what an operator with default settings and a named image makes of the object in a file."""
+    from kubetune_cli.plan import as_yaml
     from kubetune_operator.plan import Refusal
     from kubetune_operator.render import render
     from kubetune_operator.settings import Settings
@@ -42,7 +28,7 @@ def children(path: Path) -> str:
     found = render(yaml.safe_load(path.read_text()), settings)
     if isinstance(found, Refusal):
         raise ValueError(f"{path}: {found.message}")
-    return yaml.dump_all(found, Dumper=_Readable, sort_keys=False, width=120, explicit_start=True)
+    return as_yaml(found)
 
 
 if __name__ == "__main__":

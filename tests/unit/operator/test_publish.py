@@ -10,6 +10,7 @@ from kubetune_api.ftjstatus import FineTuneJobStatus
 from kubetune_operator.cluster.keys import Key
 from kubetune_operator.cluster.publish import merge_patch, publish
 from unit.operator.builders import job_manifest
+from unit.operator.cluster_in_memory import merged
 
 KEY = Key("FineTuneJob", "team", "bot")
 
@@ -25,19 +26,6 @@ class Patches:
         return {}
 
 
-def applied(document: Any, patch: Any) -> Any:
-    """Apply a merge patch as RFC 7396 says."""
-    if not isinstance(patch, dict):
-        return patch
-    result = dict(document) if isinstance(document, dict) else {}
-    for name, value in patch.items():
-        if value is None:
-            result.pop(name, None)
-        else:
-            result[name] = applied(result.get(name), value)
-    return result
-
-
 leaves = st.integers(0, 3) | st.lists(st.integers(0, 2), max_size=2)
 inner = st.dictionaries(st.sampled_from("abc"), leaves | st.dictionaries(st.sampled_from("ab"), leaves))
 objects = st.dictionaries(st.sampled_from("abcd"), leaves | inner)
@@ -45,7 +33,7 @@ objects = st.dictionaries(st.sampled_from("abcd"), leaves | inner)
 
 @given(objects, objects)
 def test_the_patch_makes_the_new_document_of_the_old(old: dict[str, Any], new: dict[str, Any]) -> None:
-    assert applied(old, merge_patch(old, new)) == new
+    assert merged(old, merge_patch(old, new)) == new
 
 
 @given(objects)

@@ -72,6 +72,15 @@ class Attempt(ApiModel):
 Attempts = Annotated[list[Attempt], Field(max_length=10)]
 
 
+class RunAdjustments(ApiModel):
+    """What the operator changed for the next attempts because of what befell the ones before."""
+
+    micro_batch_divisor: int | None = None
+    """microBatchDivisor: how much smaller the micro-batch is after running out of memory; the global batch stays."""
+    avoided_nodes: Annotated[list[Text], Field(max_length=8)] | None = None
+    """avoidedNodes: nodes that the next attempts stay away from, because attempts on them stalled or were lost."""
+
+
 class Artifact(ApiModel):
     """A thing that the run made."""
 

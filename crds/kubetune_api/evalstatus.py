@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from .conditions import Attempts, Conditions, Message, Text, Timestamp, UriText
+from .conditions import Attempts, Conditions, Message, RunAdjustments, Text, Timestamp, UriText
 from .fields import ApiModel
 
 
@@ -83,8 +83,14 @@ class EvalRunStatus(ApiModel):
     """completionTime of the run."""
     active_seconds: int | None = None
     """activeSeconds that pods ran, over suspend and retries."""
+    accelerator_seconds: int | None = None
+    """acceleratorSeconds: accelerators times seconds that pods held them."""
     runs: int | None = None
     """runs: how many Jobs have been made for the current stage (one more on each resume)."""
+    epoch: int | None = None
+    """epoch: how many Jobs have been made for all stages; pods of an earlier one no longer write to the workspace."""
+    adjustments: RunAdjustments | None = None
+    """adjustments for the next attempts, because of what befell the ones before."""
     conditions: Conditions = []
     """conditions: Accepted, Running, Progressing, Succeeded, GatesPassed, Approved, Failed."""
     progress: EvalProgress | None = None

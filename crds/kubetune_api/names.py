@@ -37,6 +37,11 @@ def stage_name(owner: str, uid: str, stage: str, run: int) -> str:
     return child_name(owner, uid, stage if run == 1 else f"{stage}-r{run}")
 
 
+def rendezvous_host(job: str) -> str:
+    """Return where the pod with index 0 of a Job is found: its host name below the Job's headless Service."""
+    return f"{job}-0.{job}"
+
+
 def evaluation_name(owner: str, uid: str) -> str:
     """Return the name of the EvalRun that a FineTuneJob owns."""
     return child_name(owner, uid, "eval")

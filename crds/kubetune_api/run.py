@@ -81,6 +81,14 @@ class EvaluationRun(ApiModel):
     """report folder below the workspace's reports folder."""
 
 
+class Adjustments(ApiModel):
+    """What the operator changed for this run because of what befell the ones before; no result depends on it."""
+
+    micro_batch_divisor: Annotated[int, Field(ge=1, le=1024)] = 1
+    """microBatchDivisor: the micro-batch is divided by it and the accumulation multiplied; 2 for each time that the
+    stage ran out of memory."""
+
+
 class Compute(ApiModel):
     """What the pod was given."""
 
@@ -90,6 +98,21 @@ class Compute(ApiModel):
     """cpu cores, rounded down: the number of threads."""
     memory_bytes: int = 0
     """memoryBytes of the pod; 0 when unbounded."""
+
+
+_PLACES = (
+    "stage",
+    "run",
+    "workspace",
+    "workspaceBytes",
+    "workspaceUri",
+    "epoch",
+    "rendezvous",
+    "compute",
+    "adjustments",
+    "image",
+    "tracking",
+)
 
 
 class RunFile(ApiModel):
@@ -103,7 +126,13 @@ class RunFile(ApiModel):
     """workspaceBytes that the volume holds; 0 when unknown."""
     workspace_uri: str | None = None
     """workspaceUri under which people find the workspace, for example pvc://support-bot-ws-1a2b3c4d."""
+    epoch: int = 1
+    """epoch of the run in its workspace, one more for each Job that is made for the object. A trainer that finds a
+    higher one there belongs to a Job that was given up: it stops without writing."""
+    rendezvous: str | None = None
+    """rendezvous of the pods of several nodes as host:port; the host is that of the pod with index 0."""
     compute: Compute = Compute()
+    adjustments: Adjustments = Adjustments()
     model: ModelSource | None = None
     """model; given for prepare and train."""
     dataset: DatasetSpec | None = None
@@ -120,7 +149,7 @@ class RunFile(ApiModel):
     def config_digest(self) -> str:
         """Return `sha256:<hex>` over the settings that decide the result (not the stage, names or places)."""
         settings = self.model_dump(mode="json", by_alias=True, exclude_none=True)
-        for place in ("stage", "run", "workspace", "workspaceBytes", "workspaceUri", "compute", "image", "tracking"):
+        for place in _PLACES:
             settings.pop(place, None)
         return digest_of(settings)
 

@@ -89,6 +89,11 @@ class EvalRunStatus(ApiModel):
     """runs: how many Jobs have been made for the current stage (one more on each resume)."""
     epoch: int | None = None
     """epoch: how many Jobs have been made for all stages; pods of an earlier one no longer write to the workspace."""
+    failures: int | None = None
+    """failures of the current stage that cost a retry, over all its Jobs."""
+    disruptions: int | None = None
+    """disruptions: attempts that were evicted, pre-empted or lost with their node; they cost no retry, and are
+    bounded."""
     adjustments: RunAdjustments | None = None
     """adjustments for the next attempts, because of what befell the ones before."""
     conditions: Conditions = []

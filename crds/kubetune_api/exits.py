@@ -11,6 +11,7 @@ class Exit(IntEnum):
     BAD_DATASET = 65
     MODEL_UNAVAILABLE = 66
     INTERNAL = 70
+    OUT_OF_MEMORY = 71
     CHECKPOINTED = 75
     STALLED = 76
     DISK_FULL = 77
@@ -27,6 +28,7 @@ REASONS = {
     Exit.BAD_DATASET: "BadDataset",
     Exit.MODEL_UNAVAILABLE: "ModelUnavailable",
     Exit.INTERNAL: "InternalError",
+    Exit.OUT_OF_MEMORY: "OutOfMemory",
     Exit.CHECKPOINTED: "Checkpointed",
     Exit.STALLED: "Stalled",
     Exit.DISK_FULL: "DiskFull",

@@ -23,6 +23,8 @@ class Progress(ApiModel):
     """epoch that training is in, a decimal as text."""
     loss: Text | None = None
     """loss of training over the last logged steps."""
+    step_loss: Text | None = None
+    """stepLoss: loss of training of the last step alone, with all its digits."""
     eval_loss: Text | None = None
     """evalLoss: the last validation loss."""
     tokens_per_second: int | None = None
@@ -114,6 +116,11 @@ class FineTuneJobStatus(ApiModel):
     """runs: how many Jobs have been made for the current stage (one more on each resume)."""
     epoch: int | None = None
     """epoch: how many Jobs have been made for all stages; pods of an earlier one no longer write to the workspace."""
+    failures: int | None = None
+    """failures of the current stage that cost a retry, over all its Jobs."""
+    disruptions: int | None = None
+    """disruptions: attempts that were evicted, pre-empted or lost with their node; they cost no retry, and are
+    bounded."""
     adjustments: RunAdjustments | None = None
     """adjustments for the next attempts, because of what befell the ones before."""
     conditions: Conditions = []

@@ -24,6 +24,9 @@ TERMINATION_LOG_PATH = "/dev/termination-log"
 #: Environment of the trainer beside the run file.
 MOUNTS_ENV = "KUBETUNE_MOUNTS"
 """JSON map of mount path to real directory, set by a kubelet that cannot mount; resolve every path through it."""
+HOSTS_ENV = "KUBETUNE_HOSTS"
+"""JSON map of host name, or of a pattern such as `*.job`, to address, set by a kubelet that has no pod network and no
+name service; look a host up in it first."""
 TERMINATION_LOG_ENV = "KUBETUNE_TERMINATION_LOG"
 """File for the termination message where /dev/termination-log cannot be one."""
 

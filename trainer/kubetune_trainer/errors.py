@@ -5,6 +5,7 @@ TrainerError
 ├── BadDataset         65  the data cannot be trained on
 ├── ModelUnavailable   66  the model is missing, forbidden, damaged or of an unknown kind
 ├── Checkpointed       75  stopped on request, state saved; resume me
+├── OutOfMemory        71  the memory does not hold it
 ├── Stalled            76  no step within the time limit
 ├── DiskFull           77  no space left in the workspace
 └── Diverged           78  the loss or the gradients are no longer finite
@@ -54,6 +55,12 @@ class Checkpointed(TrainerError):
     exit_code = Exit.CHECKPOINTED
 
 
+class OutOfMemory(TrainerError):
+    """The memory of the pod or of its accelerator does not hold it; the next attempt takes less at a time."""
+
+    exit_code = Exit.OUT_OF_MEMORY
+
+
 class Stalled(TrainerError):
     """No step within the time limit."""
 
@@ -90,7 +97,7 @@ def as_trainer_error(error: BaseException) -> TrainerError:
         )
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # the second is torch's
         remedy = "give spec.resources.memory more, or lower sequenceLength"
-        return TrainerError(f"out of memory; {remedy}", reason="OutOfMemory")
+        return OutOfMemory(f"out of memory; {remedy}")
     text = str(error).strip().splitlines()
     return TrainerError(f"{type(error).__name__}: {text[0] if text else 'no message'} (the log has the traceback)")
 

@@ -11,7 +11,7 @@ import torch
 
 from kubetune_api.training import Toggle, TrainingSpec
 
-from ..errors import TrainerError
+from ..errors import OutOfMemory
 from .batches import Examples, MicroBatch, micro_batch, rows
 
 #: Below this matrix products no longer fill the machine; above it caches no longer hold what they should.
@@ -59,7 +59,7 @@ def rehearse(backward: Callable[[MicroBatch], None], examples: Examples, tokens:
     """Return the micro-batch that the device really holds: the fullest row is tried, and halved while it does not fit.
 
     Raises:
-        TrainerError: not even one example fits.
+        OutOfMemory: not even one example fits.
     """
     while True:
         try:
@@ -67,10 +67,9 @@ def rehearse(backward: Callable[[MicroBatch], None], examples: Examples, tokens:
             return tokens
         except torch.OutOfMemoryError as error:
             if tokens <= LEAST:
-                raise TrainerError(
+                raise OutOfMemory(
                     "the accelerator's memory does not hold one example; lower spec.training.sequenceLength, set "
-                    "activationCheckpointing: On, or ask for an accelerator with more memory",
-                    reason="OutOfMemory",
+                    "activationCheckpointing: On, or ask for an accelerator with more memory"
                 ) from error
         tokens = max(LEAST, tokens // 2)
         torch.cuda.empty_cache()

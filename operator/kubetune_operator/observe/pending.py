@@ -30,7 +30,7 @@ def pending_or_running(snapshot: Snapshot, account: Ledger, now: datetime) -> Si
         return _stuck(snapshot, pod, now)
     why = why_pending(snapshot, None if pod is None or pod.ended else pod, snapshot.subject.spec.resources)
     if why is not None:
-        return Situation(Step.WAITING, *why, stage, run, pod, requeue_after=interval)
+        return Situation(Step.WAITING, why.reason, why.message, stage, run, pod, requeue_after=interval)
     message = f"the {stage} pod is on its way"
     if pod is not None and pod.ended and account.attempts:
         last = account.attempts[-1]

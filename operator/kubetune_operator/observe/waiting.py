@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from kubetune_api.resources import Resources
 
@@ -11,9 +12,25 @@ from .pods import PodView
 from .snapshot import EventView, Snapshot
 
 UNSCHEDULABLE = "Unschedulable"
+
+
+@dataclass(frozen=True)
+class Wait:
+    """What keeps a run from starting, and what to do about it."""
+
+    reason: str
+    message: str
+    hopeless: bool = False
+    """Whether no amount of waiting helps: somebody has to change something."""
+
+
 _IMAGE_REASONS = ("ImagePullBackOff", "ErrImagePull", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable")
 _CONFIG_REASONS = ("CreateContainerConfigError", "CreateContainerError", "RunContainerError")
 _NO_CLAIM = re.compile(r'persistentvolumeclaim "([^"]+)" not found')
+_NEVER = ("InvalidImageName", "ErrImageNeverPull")
+_NO_IMAGE = re.compile(r"not found|manifest unknown|unauthorized|denied|forbidden|does not exist", re.IGNORECASE)
+#: What the kubelet and the volume controllers say of a Secret, ConfigMap, key or class that is not there.
+_MISSING = re.compile(r"not found|couldn't find key|references non-existent", re.IGNORECASE)
 #: Events that explain why nothing starts, with the reason and remedy that people get.
 _EVENTS = {
     "FailedCreate": ("PodCreationFailed", "the Job controller tries again by itself"),
@@ -25,44 +42,53 @@ _EVENTS = {
 }
 
 
-def why_pending(snapshot: Snapshot, pod: PodView | None, resources: Resources) -> tuple[str, str] | None:
-    """Return reason and message of what keeps a run from starting, or None while nothing does."""
+def why_pending(snapshot: Snapshot, pod: PodView | None, resources: Resources) -> Wait | None:
+    """Return what keeps a run from starting, or None while nothing does."""
     if pod is None:
         return _from_events(snapshot.events, ("Job", "PersistentVolumeClaim"))
     if pod.unschedulable is not None:
-        return _volume_missing(snapshot, pod.unschedulable) or (
-            UNSCHEDULABLE,
-            _unschedulable(snapshot, pod, resources),
+        return _volume_missing(snapshot, pod.unschedulable) or Wait(
+            UNSCHEDULABLE, _unschedulable(snapshot, pod, resources)
         )
     if pod.waiting_reason in _IMAGE_REASONS:
         message = f"image cannot be pulled: {pod.waiting_message or pod.waiting_reason}"
-        return "ImagePullFailed", f"{message}. Check the operator's trainer_image and image_pull_secrets"
+        remedy = "Check the operator's trainer_image and image_pull_secrets"
+        return Wait("ImagePullFailed", f"{message}. {remedy}", _is_hopeless_image(pod))
     if pod.waiting_reason in _CONFIG_REASONS:
         message = pod.waiting_message or pod.waiting_reason
-        return "ContainerConfigFailed", f"{message}. Check that the Secrets named in credentialsSecret exist"
+        remedy = "Check that the Secrets named in credentialsSecret exist"
+        return Wait("ContainerConfigFailed", f"{message}. {remedy}", _MISSING.search(message) is not None)
     return _from_events(snapshot.events, ("Pod", "PersistentVolumeClaim"))
 
 
-def _volume_missing(snapshot: Snapshot, said: str) -> tuple[str, str] | None:
+def _is_hopeless_image(pod: PodView) -> bool:
+    """Tell an image that is not there, or that may not be pulled, from a registry that does not answer just now."""
+    return pod.waiting_reason in _NEVER or _NO_IMAGE.search(pod.waiting_message) is not None
+
+
+def _volume_missing(snapshot: Snapshot, said: str) -> Wait | None:
     """Return why a volume keeps the scheduler from choosing a node."""
     if missing := _NO_CLAIM.search(said):
         what = f"there is no PersistentVolumeClaim {missing[1]} in namespace {snapshot.subject.metadata.namespace}"
-        return "ClaimNotFound", f"{what}. Create it, or correct the pvc:// uri or workspace.claimName that names it"
+        remedy = "Create it, or correct the pvc:// uri or workspace.claimName that names it"
+        return Wait("ClaimNotFound", f"{what}. {remedy}", hopeless=True)
     if "PersistentVolumeClaim" not in said:
         return None
     known = _from_events(snapshot.events, ("PersistentVolumeClaim",))
-    return known or ("VolumePending", f"a volume is not ready: {said}. `kubectl get pvc` shows which one")
+    return known or Wait("VolumePending", f"a volume is not ready: {said}. `kubectl get pvc` shows which one")
 
 
-def _from_events(events: Sequence[EventView], kinds: tuple[str, ...]) -> tuple[str, str] | None:
+def _from_events(events: Sequence[EventView], kinds: tuple[str, ...]) -> Wait | None:
     for event in reversed(events):
         if event.about in kinds and event.reason in _EVENTS:
             reason, remedy = _EVENTS[event.reason]
+            hopeless = _MISSING.search(event.message) is not None
             if "exceeded quota" in event.message:
                 reason, remedy = "QuotaExceeded", "free quota of the namespace, or ask for less"
             elif "violates PodSecurity" in event.message:
                 reason, remedy = "PodForbidden", "the namespace's Pod Security level forbids the pod"
-            return reason, f"{event.message.strip()}; {remedy}"
+                hopeless = True
+            return Wait(reason, f"{event.message.strip()}; {remedy}", hopeless)
     return None
 
 

@@ -85,7 +85,7 @@ class Narrator:
         self._marks.append((now, step, self._tokens))
         mean = sum(self._losses) / len(self._losses)
         self._losses = []
-        self._update(loss=_figure(mean), tokens_per_second=self._speed())
+        self._update(loss=_figure(mean), step_loss=f"{loss:.9g}", tokens_per_second=self._speed())
         self._send(step)
         speed = self.progress.tokens_per_second
         self._reporter.say(

@@ -10,6 +10,7 @@ from .evalstatus import EvalRunStatus
 from .fields import ApiModel, DecimalText, Duration, LongText, Name, ObjectName, ShortText, cel, nested
 from .kind import KubeObject, kind_schema
 from .model import DataSource, ModelSource
+from .pod import PodSettings
 from .resources import Resources, Scheduling, Workspace
 
 CandidateName = Name
@@ -248,6 +249,8 @@ class EvalRunSpec(EvalSettings):
     """resources of the evaluation pod: accelerators, cores and memory."""
     scheduling: Scheduling = nested(Scheduling)
     """scheduling of the evaluation pod: queue, priority and node choice."""
+    pod: PodSettings = nested(PodSettings)
+    """pod: what the evaluation pod carries besides: service account, labels, environment, volumes to read."""
     workspace: Workspace = nested(Workspace)
     """workspace: the volume for models, answers and the report. It goes with the run."""
     suspend: bool = False

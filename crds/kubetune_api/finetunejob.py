@@ -12,6 +12,7 @@ from .ftjstatus import FineTuneJobStatus
 from .kind import KubeObject, kind_schema
 from .method import MethodSpec
 from .model import ModelSource, SecretReference
+from .pod import PodSettings
 from .resources import Resources, Scheduling, Workspace
 from .training import TrainingSpec
 
@@ -93,6 +94,8 @@ class FineTuneJobSpec(ApiModel):
     """resources of each training pod: accelerators, cores and memory."""
     scheduling: Scheduling = nested(Scheduling)
     """scheduling: in which queue, with what priority and on which nodes the pods run."""
+    pod: PodSettings = nested(PodSettings)
+    """pod: what the pods carry besides: service account, labels, environment, volumes to read. The evaluation's too."""
     workspace: Workspace = nested(Workspace)
     """workspace: the volume that the stages share. It holds data, checkpoints and artifacts, and goes with the job."""
     output: OutputSpec = nested(OutputSpec)

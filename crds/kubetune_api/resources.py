@@ -69,11 +69,29 @@ class Toleration(ApiModel):
     """tolerationSeconds that a pod stays on a node with a NoExecute taint; for ever when absent."""
 
 
+class TopologyMode(StrEnum):
+    """How strictly pods keep together."""
+
+    REQUIRE = "Require"
+    PREFER = "Prefer"
+
+
+class Topology(ApiModel):
+    """A part of the cluster, such as a rack or a zone, that the pods of a run share."""
+
+    key: LabelKey
+    """key of the node label whose value the nodes share, such as topology.kubernetes.io/zone or a label of racks."""
+    mode: TopologyMode = TopologyMode.REQUIRE
+    """mode: Require waits until one such part has room for all pods, Prefer takes other nodes as well."""
+
+
 class Scheduling(ApiModel):
     """Queue, priority and node choice."""
 
     queue_name: ShortText | None = None
-    """queueName of a Kueue LocalQueue in this namespace."""
+    """queueName of a Kueue LocalQueue in this namespace; its quota decides when the run starts."""
+    workload_priority_class: ShortText | None = None
+    """workloadPriorityClass of Kueue: the order in the queue, apart from that of pods on nodes. Needs queueName."""
     priority_class_name: ShortText | None = None
     """priorityClassName of the pods, a PriorityClass of the cluster."""
     node_selector: Annotated[dict[str, LabelValue], Field(max_length=32)] = Field(
@@ -84,6 +102,8 @@ class Scheduling(ApiModel):
     """tolerations of the pods: taints of nodes that do not keep them away."""
     spot: Spot = Spot.ALLOW
     """spot: whether interruptible nodes are allowed, required or avoided; a run that loses its node resumes."""
+    topology: Topology | None = None
+    """topology that the pods of a run on several nodes share, for a fast network between them; any nodes when absent."""
 
 
 class Workspace(ApiModel):

@@ -50,6 +50,14 @@ class Owner:
 
 
 @dataclass(frozen=True)
+class TopologyPlan:
+    """A part of the cluster that the pods of one Job share."""
+
+    key: str
+    required: bool
+
+
+@dataclass(frozen=True)
 class Placement:
     """Where the pods of a stage may go."""
 
@@ -57,6 +65,21 @@ class Placement:
     node_affinity: Mapping[str, object] | None = None
     tolerations: Sequence[Mapping[str, object]] = ()
     priority_class_name: str | None = None
+    queue_name: str | None = None
+    """Kueue's LocalQueue that admits the Job; None when Kueue has no say."""
+    workload_priority_class: str | None = None
+    """Kueue's WorkloadPriorityClass."""
+    topology: TopologyPlan | None = None
+    """Given for Jobs of several pods."""
+
+
+@dataclass(frozen=True)
+class VolumePlan:
+    """A volume of the user that is mounted read-only."""
+
+    mount_path: str
+    claim_name: str | None = None
+    config_map_name: str | None = None
 
 
 @dataclass(frozen=True)
@@ -72,6 +95,14 @@ class PodPlan:
     """Secrets whose keys become environment variables."""
     claims: Sequence[str] = ()
     """Claims that are mounted read-only below CLAIMS_PATH."""
+    service_account_name: str | None = None
+    image_pull_secrets: Sequence[str] = ()
+    """Secrets with registry credentials besides those of the settings."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    env: Mapping[str, str] = field(default_factory=dict)
+    volumes: Sequence[VolumePlan] = ()
+    runtime_class_name: str | None = None
 
 
 @dataclass(frozen=True)
@@ -116,6 +147,8 @@ class Plan:
     evaluation: EvalRunSpec | None = None
     """Spec of the EvalRun that follows the stages."""
     waiting: Waiting | None = None
+    max_accelerator_seconds: int | None = None
+    """Accelerators times seconds that the run may use in all; None without a limit."""
 
     def stage(self, stage: Stage) -> StagePlan:
         """Return the plan of a stage."""

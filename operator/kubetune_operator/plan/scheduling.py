@@ -21,6 +21,7 @@ def placement(scheduling: Scheduling, resources: Resources, settings: Settings, 
         node_affinity=_affinity(terms),
         tolerations=tolerations,
         priority_class_name=scheduling.priority_class_name,
+        queue_name=scheduling.queue_name,
     )
 
 

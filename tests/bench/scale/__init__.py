@@ -1,0 +1,1 @@
+"""What the operator's scale benchmark is made of: a control plane with an audit log, a kubelet without containers."""

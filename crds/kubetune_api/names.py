@@ -37,9 +37,14 @@ def stage_name(owner: str, uid: str, stage: str, run: int) -> str:
     return child_name(owner, uid, stage if run == 1 else f"{stage}-r{run}")
 
 
+def service_name(job: str) -> str:
+    """Return the name of a Job's headless Service: that of the Job; a Service's begins with a letter."""
+    return job if job[0].isalpha() else f"n{job}"
+
+
 def rendezvous_host(job: str) -> str:
     """Return where the pod with index 0 of a Job is found: its host name below the Job's headless Service."""
-    return f"{job}-0.{job}"
+    return f"{job}-0.{service_name(job)}"
 
 
 def evaluation_name(owner: str, uid: str) -> str:

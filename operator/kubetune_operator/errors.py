@@ -6,7 +6,8 @@ OperatorError
 |   |-- AlreadyExists   409 on create
 |   |-- Conflict        409 on write: read again at once
 |   `-- Forbidden       403: RBAC, quota, or a namespace that goes away
-`-- ApiUnreachable      no answer: retried for ever, with little back-off, for it ends by itself
+|-- ApiUnreachable      no answer: retried for ever, with little back-off, for it ends by itself
+`-- NotLeader           another replica may lead: the key stays for when this one does
 
 CannotStart             what the operator was told is of no use: the process ends with a message
 """
@@ -42,9 +43,16 @@ class Conflict(ApiError):
 class Forbidden(ApiError):
     """RBAC, a quota, admission, or a terminating namespace."""
 
+    action = "do this"
+    """What was not allowed, for people: `list pods`."""
+
 
 class ApiUnreachable(OperatorError):
     """No answer from the API server."""
+
+
+class NotLeader(OperatorError):
+    """This replica does not lead, or does not know that it still does: it writes nothing."""
 
 
 class CannotStart(Exception):

@@ -11,7 +11,7 @@ from .cluster.keys import Key
 from .cluster.publish import publish
 from .cluster.recorder import Recorder
 from .observe import Status, notices, observe
-from .observe.unreadable import unreadable
+from .observe.unreadable import look_again_after, stored_status, unreadable
 from .plan import Refusal
 from .settings import Settings
 from .telemetry.metrics import Metrics
@@ -42,8 +42,8 @@ class Reconciler:
             return None
         snapshot = await self.gatherer.snapshot(key, manifest)
         if isinstance(snapshot, Refusal):
-            await self._store(key, manifest, None, unreadable(manifest, snapshot, self.clock()))
-            return None
+            await self._store(key, manifest, stored_status(manifest), unreadable(manifest, snapshot, self.clock()))
+            return look_again_after(snapshot)
         seen, stored, old = observe(snapshot, self.clock()), manifest, snapshot.status
         if seen.must_be_first:
             stored, old = await self._store(key, manifest, old, seen.status), seen.status
@@ -53,7 +53,7 @@ class Reconciler:
         await self._store(key, stored, old, seen.status)
         return seen.requeue_after
 
-    async def _store(self, key: Key, manifest: Document, old: Status | None, new: Status) -> Document:
+    async def _store(self, key: Key, manifest: Document, old: Status, new: Status) -> Document:
         """Write the status; only when it has landed, tell people and count."""
         updated = await publish(self.client, key, manifest, new)
         if updated is None:
@@ -61,5 +61,5 @@ class Reconciler:
             return manifest
         stored = {"apiVersion": manifest["apiVersion"], "kind": key.kind, **updated}
         self.metrics.count(key, old, new)
-        await self.recorder.record(key, stored, notices(old or type(new)(), new))
+        await self.recorder.record(key, stored, notices(old, new))
         return stored

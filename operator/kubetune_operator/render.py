@@ -14,6 +14,7 @@ from kubetune_api.run import Layout
 from . import build
 from .plan import EvalRun, Plan, Refusal, Subject, parse, plan
 from .plan.candidates import awaited
+from .plan.launch import Launch
 from .plan.owner import RENDERED_UID
 from .settings import Settings
 
@@ -35,10 +36,9 @@ def render(subject: Subject | Mapping[str, Any], settings: Settings) -> list[Man
 def children(decided: Plan, settings: Settings) -> list[Manifest]:
     """Return every child of a plan: those of each stage, then the evaluation."""
     found: list[Manifest] = []
-    for stage in decided.stages:
-        found += [
-            child for child in build.stage_children(decided, stage, 1, decided.retries, settings) if child not in found
-        ]
+    for epoch, stage in enumerate(decided.stages, 1):
+        launch = Launch(stage.stage, 1, decided.retries, epoch)
+        found += [child for child in build.stage_children(decided, launch, settings) if child not in found]
     if decided.evaluation is not None:
         found.append(build.eval_run(decided, decided.evaluation))
     return found

@@ -71,9 +71,23 @@ class Settings(BaseModel):
     """Allow file:// sources: the pods see the files of the operator's machine (embedded cluster only)."""
     max_disruptions: int = Field(default=50, ge=0)
     """Evictions, pre-emptions and checkpointed exits that a run may see before it counts as failed."""
+    node_lost_grace_seconds: float = Field(default=120, ge=0)
+    """Time after which a pod that does not end, on a node that does not answer, is given up for one elsewhere."""
+    hopeless_after_seconds: float = Field(default=3600, ge=0)
+    """Time that people have to mend what waiting cannot, such as an image that does not exist; then the run ends."""
 
     namespaces: Names = []
     """Namespaces to work in, separated by commas; all of them when empty."""
+    leader_election: bool = True
+    """Agree with other replicas, through a Lease, which one writes; switch it off only where there is never a second."""
+    lease_name: str = Field(default="kubetune-operator", min_length=1)
+    """Name of the Lease; replicas with the same one work together."""
+    lease_namespace: str = ""
+    """Namespace of the Lease; the operator's own when empty, and `default` outside of a cluster."""
+    replica_name: str = ""
+    """What this replica calls itself in the Lease; the name of its host, which is that of its pod, when empty."""
+    writes_per_second: float = Field(default=300, gt=0)
+    """Writes to the API server a second, after a burst of twice as many; renewals of the Lease do not count."""
     workers: int = Field(default=10, ge=1, le=100)
     """Objects that are reconciled at the same time."""
     resync_seconds: float = Field(default=600, gt=0)

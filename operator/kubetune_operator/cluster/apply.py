@@ -20,26 +20,44 @@ async def apply(client: Client, snapshot: Snapshot, actions: Actions, settings: 
     Raises:
         OperatorError: the API server is unreachable, or said no in a way that trying again may mend.
     """
+    try:
+        failure = await _apply(client, snapshot, actions, settings)
+    except Forbidden as error:
+        failure = ApplyFailure("Forbidden", f"{error.message}. Check the operator's Role")
+    return [failure] if failure else []
+
+
+async def _apply(client: Client, snapshot: Snapshot, actions: Actions, settings: Settings) -> ApplyFailure | None:
     owner, plan = owner_of(snapshot.subject), snapshot.plan
     if actions.delete_subject:
         await client.delete(owner.kind, owner.namespace, owner.name, owner.uid)
-        return []
+        return None
     for name in actions.stop_jobs:
-        await client.delete("Job", owner.namespace, name)
+        await client.delete("Job", owner.namespace, name, snapshot.jobs[name].uid)
     if isinstance(plan, Refusal):
-        return []
+        return None
     if actions.launch is not None:
-        stage = plan.stage(actions.launch.stage)
-        children = build.stage_children(plan, stage, actions.launch.run, actions.launch.retries, settings)
-        if failure := await _create_all(client, children, owner.uid):
-            return [failure]
+        children = build.stage_children(plan, actions.launch, settings)
+        if actions.launch.epoch > 1:
+            children = [child for child in children if not await _is_kept(client, child, owner.uid)]
+        return await _create_all(client, children, owner.uid)
     if actions.create_evaluation and plan.evaluation is not None:
-        failure = await _create_all(client, [build.eval_run(plan, plan.evaluation)], owner.uid)
-        return [failure] if failure else []
+        return await _create_all(client, [build.eval_run(plan, plan.evaluation)], owner.uid)
     if actions.suspend_evaluation is not None:
         name = names.evaluation_name(owner.name, owner.uid)
         await client.merge("EvalRun", owner.namespace, name, {"spec": {"suspend": actions.suspend_evaluation}})
-    return []
+    return None
+
+
+async def _is_kept(client: Client, child: Document, uid: str) -> bool:
+    """Return whether a child is the workspace that an earlier run made: reading it is cheaper than a refused write."""
+    if child["kind"] != "PersistentVolumeClaim":
+        return False
+    try:
+        found = await client.get(child["kind"], child["metadata"]["namespace"], child["metadata"]["name"])
+    except NotFound:
+        return False
+    return uid in _owners(found)
 
 
 async def _create_all(client: Client, children: Sequence[Document], uid: str) -> ApplyFailure | None:
@@ -71,12 +89,15 @@ async def _foreign(client: Client, child: Document, uid: str) -> ApplyFailure | 
         found = await client.get(kind, metadata["namespace"], metadata["name"])
     except NotFound:
         return ApplyFailure("Deleting", f"{kind} {metadata['name']} is just being deleted")
-    owners = [reference["uid"] for reference in found["metadata"].get("ownerReferences", [])]
-    if uid in owners:
+    if uid in _owners(found):
         return None
     whose = f"{kind} {metadata['name']} exists and belongs to another"
     message = f"{whose}; it is left as it is. Delete or rename it: `kubectl delete {kind.lower()} {metadata['name']}`"
     return ApplyFailure("NameConflict", message)
+
+
+def _owners(child: Document) -> list[str]:
+    return [reference["uid"] for reference in child["metadata"].get("ownerReferences", [])]
 
 
 def _forbidden(child: Document, message: str) -> tuple[str, str]:

@@ -50,7 +50,7 @@ class LogReader:
             return False
         if pod.ended:
             return report is None or (report.final is None and read_at is not None)
-        return read_at is None or time.monotonic() - read_at >= self._interval * 0.9
+        return read_at is None or time.monotonic() - read_at >= self._interval
 
     async def _tail(self, key: Key, pod: PodView) -> list[str]:
         """Return the last lines; none when the log is gone: the termination message says the most important."""

@@ -13,6 +13,7 @@ from kubetune_api.run import Stage
 
 from ..plan import Subject
 from ..plan.owner import generation_of
+from .queueing import QUEUED
 from .situation import Situation, Step
 from .terminal import condition, holds
 from .timestamps import format_time
@@ -57,12 +58,18 @@ def _data_ready(situation: Situation, subject: Subject) -> Finding | None:
 def _admitted(situation: Situation, subject: Subject) -> Finding | None:
     pod = situation.pod
     placed = pod is not None and pod.stage == Stage.TRAIN and pod.scheduled
+    if situation.reason == QUEUED:
+        return Finding("False", QUEUED, situation.message)
     if placed and pod is not None and (pod.phase != "Failed" or situation.step in _OVER):
         return Finding("True", "Scheduled", f"it has its place on node {pod.node}")
-    if situation.stage is not Stage.TRAIN or situation.step in _OVER:
+    if situation.step in _OVER:
         return None
-    if situation.step is Step.SUSPENDED:
+    if situation.step is Step.SUSPENDED and situation.stage is Stage.TRAIN:
         return Finding("False", "Suspended", "the accelerators are given back")
+    if situation.queue is not None:
+        return Finding("True", "Admitted", f"queue {situation.queue} let it in")
+    if situation.stage is not Stage.TRAIN:
+        return None
     if situation.step is Step.WAITING:
         return Finding("False", situation.reason, situation.message)
     return Finding("Unknown", "Pending", "it waits for a node")

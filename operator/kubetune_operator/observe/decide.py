@@ -10,7 +10,9 @@ finished job        -> next stage | evaluation | succeeded | failed (or another 
   |
 suspended           stop the Job; resume is a new run
   |
-limits              deadline, disruptions and retries end the run
+limits              maxRuntime, maxAcceleratorHours, disruptions and retries end the run
+  |
+lost node           the attempt is given up, the next run begins elsewhere
   |
 waiting             an EvalRun whose FineTuneJob has no result yet
   |
@@ -18,10 +20,11 @@ pending | running   and a Job that is missing is launched, once no pod of an ear
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from ..plan import Refusal
-from . import evaluating, job_outcome, limits, pending, suspension
+from . import evaluating, job_outcome, limits, lost, pending, suspension
 from .attempts import Ledger, ledger
 from .situation import Actions, Situation, Step
 from .snapshot import Snapshot
@@ -29,17 +32,29 @@ from .stages import current_job, current_run, current_stage, unfinished_jobs
 from .terminal import condition, holds, is_terminal
 from .timestamps import parse_time
 
+_AGAIN_AFTER = 15.0
 Rule = Callable[[Snapshot, Ledger, datetime], Situation | None]
 
 
 def decide(snapshot: Snapshot, now: datetime) -> Situation:
     """Return where the run stands and what is to be done."""
     account = ledger(snapshot, now)
-    for rule in RULES:
-        situation = rule(snapshot, account, now)
-        if situation is not None:
-            return situation
-    raise AssertionError("the last rule answers always")
+    situation = next(found for rule in RULES if (found := rule(snapshot, account, now)) is not None)
+    job = current_job(snapshot)
+    admitted = job is not None and not job.suspended and not job.finished
+    return _told(replace(situation, queue=job.queue if job is not None and admitted else None), snapshot)
+
+
+def _told(situation: Situation, snapshot: Snapshot) -> Situation:
+    """Say what the cluster did not let us do; it is tried again until it does."""
+    if not snapshot.failures:
+        return situation
+    failure = snapshot.failures[0]
+    if situation.step in (Step.SUCCEEDED, Step.FAILED, Step.REFUSED):
+        return replace(situation, requeue_after=_AGAIN_AFTER)
+    return replace(
+        situation, step=Step.WAITING, reason=failure.reason, message=failure.message, requeue_after=_AGAIN_AFTER
+    )
 
 
 def ended(snapshot: Snapshot, account: Ledger, now: datetime) -> Situation | None:
@@ -83,6 +98,7 @@ RULES: tuple[Rule, ...] = (
     job_outcome.finished_job,
     suspension.suspended,
     limits.exceeded,
+    lost.lost_node,
     waiting,
     pending.pending_or_running,
 )

@@ -17,9 +17,6 @@ def evaluating(snapshot: Snapshot, account: Ledger, now: datetime) -> Situation 
         return None
     run, suspend = snapshot.evaluation, snapshot.subject.spec.suspend
     if run is None:
-        if snapshot.failures:
-            failure = snapshot.failures[0]
-            return _situation(Step.WAITING, failure.reason, failure.message, create=True, requeue=15)
         if suspend:
             return _situation(Step.SUSPENDED, "Suspended", "suspended before the evaluation; set suspend: false")
         return _situation(Step.EVALUATING, "Evaluating", "the EvalRun is on its way", create=True)
@@ -60,7 +57,6 @@ def _situation(
     *,
     create: bool = False,
     change: bool | None = None,
-    requeue: float | None = None,
 ) -> Situation:
     actions = Actions(create_evaluation=create, suspend_evaluation=change)
-    return Situation(step, reason, message, evaluation=True, actions=actions, requeue_after=requeue)
+    return Situation(step, reason, message, evaluation=True, actions=actions)

@@ -1,23 +1,30 @@
 """A Job that finished: what comes next, or how the run ended."""
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from kubetune_api.evalrun import EvalRun
 from kubetune_api.report import FinalLine
 from kubetune_api.run import Stage
 
 from ..plan import Refusal
-from .attempts import Ledger, failures
+from . import limits
+from .attempts import KEPT, Ledger, attempts_of, costs_a_retry
 from .failure import exhausted, explain
+from .fault import Fault, fault_of
 from .pods import PodView
+from .relaunch import relaunch
 from .reports import final_of, reports_of
 from .situation import Actions, Situation, Step
 from .snapshot import JobView, Snapshot
-from .stages import current_job, current_run, current_stage, last_pod, launch
+from .stages import DOING, current_job, current_run, current_stage, launch, live_pods
+from .timestamps import format_time
+from .tries import last_try, nodes_of
 
-#: Reason that the Job controller gives when a pod failure policy rule ended the Job.
-_POLICY = "PodFailurePolicy"
+#: Reason of a Job that failed as often as it was allowed to.
+_EXHAUSTED = "BackoffLimitExceeded"
+#: Seconds between a failure and the next run, doubled with each: those of the Job controller.
+_FIRST_BACKOFF, _LAST_BACKOFF = 10, 360
 
 
 def finished_job(snapshot: Snapshot, account: Ledger, now: datetime) -> Situation | None:
@@ -25,13 +32,16 @@ def finished_job(snapshot: Snapshot, account: Ledger, now: datetime) -> Situatio
     job, stage = current_job(snapshot), current_stage(snapshot)
     if job is None or stage is None or not job.finished:
         return None
-    if job.complete:
-        return _completed(snapshot, stage)
-    return _failed(snapshot, account, job, stage)
+    situation = _completed(snapshot, stage) if job.complete else _failed(snapshot, account, job, stage, now)
+    goes_on = situation is not None and situation.step in (Step.STARTING, Step.WAITING) and not situation.prepared
+    return (limits.exceeded(snapshot, account, now) if goes_on else None) or situation
 
 
 def _completed(snapshot: Snapshot, stage: Stage) -> Situation:
-    pod = next((pod for pod in reversed(_pods(snapshot, stage)) if pod.phase == "Succeeded"), None)
+    run = current_run(snapshot)
+    done = [pod for pod in snapshot.pods if (pod.stage, pod.run, pod.phase) == (stage, run, "Succeeded")]
+    # Of several that train together the first one reports.
+    pod = min(reversed(done), key=lambda each: each.index, default=None)
     final = final_of(snapshot, pod)
     finals = [final] if final else []
     if stage is Stage.PREPARE:
@@ -57,38 +67,55 @@ def _has_evaluation(snapshot: Snapshot) -> bool:
     return not isinstance(snapshot.subject, EvalRun) and snapshot.subject.spec.evaluation is not None
 
 
-def _pods(snapshot: Snapshot, stage: Stage) -> list[PodView]:
-    run = current_run(snapshot)
-    return [pod for pod in snapshot.pods if pod.stage == stage and pod.run == run]
-
-
-def _failed(snapshot: Snapshot, account: Ledger, job: JobView, stage: Stage) -> Situation:
-    pod = last_pod(snapshot)
+def _failed(snapshot: Snapshot, account: Ledger, job: JobView, stage: Stage, now: datetime) -> Situation | None:
+    """End the run, or make the next one: once for all pods that train together, whichever of them ended it."""
+    last = last_try(snapshot, stage, current_run(snapshot))
+    pod = last.lead if last else None
     final = final_of(snapshot, pod)
+    fault = fault_of(pod, final, job)
+    failed, allowed = _failures(snapshot, account, job, fault), snapshot.subject.spec.retries
+    tried_again = fault.is_free or (fault is not Fault.PERMANENT and failed <= allowed)
+    if tried_again and not isinstance(snapshot.plan, Refusal):
+        if snapshot.subject.spec.suspend:
+            return None
+        return _next(snapshot, account, stage, fault, pod, failed, now)
     reason, message = explain(pod, final)
-    failed, allowed = _failures(snapshot, account, job, stage), snapshot.subject.spec.retries
-    if job.failed_reason != _POLICY and failed <= allowed and not isinstance(snapshot.plan, Refusal):
-        return launch(snapshot, stage, current_run(snapshot) + 1, allowed - failed)
-    if job.failed_reason != _POLICY and failed > 1:
+    if fault is not Fault.PERMANENT and failed > 1:
         message = exhausted(failed, allowed, f"{reason}: {message}")
         reason = "RetriesExhausted"
-    return Situation(
-        Step.FAILED,
-        reason,
-        message,
-        stage,
-        pod=pod,
-        finals=_known(snapshot, pod, final),
-    )
+    return Situation(Step.FAILED, reason, message, stage, pod=pod, finals=_known(snapshot, pod, final))
 
 
-def _failures(snapshot: Snapshot, account: Ledger, job: JobView, stage: Stage) -> int:
-    """Return the failures of a stage whose Job used up its retries: those of earlier runs, and what the Job counted.
+def _next(
+    snapshot: Snapshot, account: Ledger, stage: Stage, fault: Fault, pod: PodView | None, failed: int, now: datetime
+) -> Situation:
+    """Make the next run, after a while when the last one failed."""
+    run, number = current_run(snapshot), account.attempts[-1].number if account.attempts else failed
+    if living := live_pods(snapshot):
+        message = f"waiting for pod {living[0].name} of an earlier run to end"
+        return Situation(Step.STARTING, DOING[stage], message, stage, run, living[0], requeue_after=5)
+    ended = pod.finished if pod is not None else None
+    if not fault.is_free and failed and ended is not None:
+        due = ended + timedelta(seconds=min(_FIRST_BACKOFF * 2 ** min(failed - 1, 16), _LAST_BACKOFF))
+        if (left := (due - now).total_seconds()) > 0:
+            last = account.attempts[-1].reason if account.attempts else fault
+            message = f"attempt {number} ended: {last}; the next one follows at {format_time(due)}"
+            return Situation(Step.STARTING, DOING[stage], message, stage, run, pod, requeue_after=left)
+    return relaunch(snapshot, account, stage, fault, pod, failed)
 
-    The Job counts more than the attempts tell: pods that a node turned away, and those that the list has no room for.
+
+def _failures(snapshot: Snapshot, account: Ledger, job: JobView, fault: Fault) -> int:
+    """Return the failures of a stage: those that the attempts tell, or more, when the Job counted pods nobody saw.
+
+    A Job of several pods counts each of them; it is one failure.
     """
-    earlier = [attempt for attempt in account.attempts if not (attempt.pod or "").startswith(f"{job.name}-")]
-    return failures(earlier, stage) + job.retries + 1
+    own = attempts_of(job, account.attempts)
+    seen = sum(costs_a_retry(attempt) for attempt in own)
+    if job.failed_reason == _EXHAUSTED and nodes_of(snapshot, current_stage(snapshot)) == 1:
+        counted = job.retries + 1
+    else:
+        counted = 0 if fault.is_free else 1
+    return account.failures + (max(counted - seen, 0) if len(own) < KEPT else 0)
 
 
 def _known(snapshot: Snapshot, pod: PodView | None, final: FinalLine | None) -> list[FinalLine]:

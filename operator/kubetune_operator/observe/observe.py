@@ -14,11 +14,14 @@ from . import progress, results
 from .attempts import Ledger, ledger
 from .conditions import conditions
 from .decide import decide
+from .lost import with_lost_pods
 from .phase import phase
 from .pods import PodView
 from .reports import progress_of, reports_of
 from .situation import Actions, Situation, Step
+from .size import bounded
 from .snapshot import Snapshot, Status
+from .stages import current_stage
 from .terminal import holds, is_terminal
 from .timestamps import format_time, parse_time
 
@@ -38,12 +41,13 @@ class Observation:
 
 def observe(snapshot: Snapshot, now: datetime) -> Observation:
     """Return status, actions and the time of the next look."""
+    snapshot = with_lost_pods(snapshot, now)
     situation = decide(snapshot, now)
     old = snapshot.status
     if is_terminal(old.conditions):
         status: Status = old.model_copy(update={"observed_generation": generation_of(snapshot.subject)})
     else:
-        status = _throttled(_status(snapshot, situation, now), snapshot, now)
+        status = _throttled(bounded(_status(snapshot, situation, now)), snapshot, now)
     return Observation(status, situation.actions, situation.requeue_after, _is_intent(old, status))
 
 
@@ -79,18 +83,30 @@ def _shared(snapshot: Snapshot, situation: Situation, account: Ledger, now: date
         "phase": phase(situation),
         "observed_generation": generation_of(snapshot.subject),
         "conditions": conditions(situation, snapshot.subject, now),
-        "runs": _runs(old, situation),
+        **_ordered(snapshot, situation, account),
         "attempts": attempts or None,
         "active_seconds": account.active_seconds if attempts else None,
+        "accelerator_seconds": account.accelerator_seconds or None,
+        "disruptions": account.disruptions or None,
         "start_time": started,
         "completion_time": format_time(now) if over else None,
     }
 
 
-def _runs(old: Status, situation: Situation) -> int | None:
-    if situation.step in _OVER or situation.evaluation:
-        return old.runs
-    return situation.run or None
+def _ordered(snapshot: Snapshot, situation: Situation, account: Ledger) -> dict[str, Any]:
+    """Return what says which Job is the run's, and what it is made with: stored before the Job is made."""
+    old, launch = snapshot.status, situation.actions.launch
+    failures = account.failures if situation.failures is None else situation.failures
+    if launch is None:
+        run = old.runs if situation.step in _OVER or situation.evaluation else situation.run or None
+        return {"runs": run, "failures": failures or None}
+    same_stage = launch.stage == current_stage(snapshot)
+    return {
+        "runs": launch.run,
+        "epoch": launch.epoch,
+        "failures": (failures if same_stage else 0) or None,
+        "adjustments": situation.adjustments or old.adjustments,
+    }
 
 
 def _newest(snapshot: Snapshot) -> PodView | None:
@@ -104,7 +120,7 @@ def _is_intent(old: Status, new: Status) -> bool:
 def _intent(status: Status) -> tuple[object, ...]:
     evaluation = status.evaluation if isinstance(status, FineTuneJobStatus) else None
     ready = holds(status.conditions, "DataReady")
-    return status.runs, ready, evaluation, is_terminal(status.conditions)
+    return status.runs, status.epoch, ready, evaluation, is_terminal(status.conditions)
 
 
 def _throttled(new: Status, snapshot: Snapshot, now: datetime) -> Status:
@@ -115,4 +131,4 @@ def _throttled(new: Status, snapshot: Snapshot, now: datetime) -> Status:
     if new.model_copy(update={"progress": old.progress}) != old:
         return new
     age = (now - parse_time(old.progress.updated_at)).total_seconds()
-    return old if 0 <= age < snapshot.tuning.progress_interval * 0.8 else new
+    return old if 0 <= age < snapshot.tuning.progress_interval else new

@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from kubetune_api import names
 
 from ..plan.plan import CONTAINER
 from .timestamps import parse_time
+
+_INDEX = "batch.kubernetes.io/job-completion-index"
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,20 @@ class PodView:
     disrupted: str | None
     """Reason of the DisruptionTarget condition."""
     deleted: datetime | None
+    """When it must have ended, once it is to be deleted: the moment of the request and its grace."""
+    stop_asked: datetime | None = None
+    """When its deletion was asked for."""
+    disrupted_at: datetime | None = None
+    scheduled_at: datetime | None = None
+    index: int = 0
+    """Number of the pod among those that train together."""
+    lost: bool = False
+    """Whether its node was given up: the pod object is there, but nothing will be heard of it in time."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether it may still write to the workspace."""
+        return not self.ended and not self.lost
 
     @property
     def ended(self) -> bool:
@@ -62,6 +78,9 @@ def pod_view(pod: Mapping[str, Any]) -> PodView:
     started = terminated.get("startedAt") or state.get("running", {}).get("startedAt")
     ended = status.get("phase") in ("Succeeded", "Failed")
     labels = metadata.get("labels", {})
+    deleted = _time(metadata.get("deletionTimestamp"))
+    grace = timedelta(seconds=metadata.get("deletionGracePeriodSeconds") or 0)
+    disrupted = disruption.get("status") == "True"
     return PodView(
         name=metadata["name"],
         uid=metadata["uid"],
@@ -74,14 +93,27 @@ def pod_view(pod: Mapping[str, Any]) -> PodView:
         unschedulable=scheduled.get("message", "") if scheduled.get("reason") == "Unschedulable" else None,
         waiting_reason=waiting.get("reason"),
         waiting_message=waiting.get("message", ""),
-        started=parse_time(started) if started else None,
+        started=_time(started),
         finished=_finished(terminated, conditions, metadata) if ended else None,
         exit_code=terminated.get("exitCode"),
         reason=terminated.get("reason") or status.get("reason"),
         message=terminated.get("message") or status.get("message", ""),
-        disrupted=disruption.get("reason", "Disrupted") if disruption.get("status") == "True" else None,
-        deleted=parse_time(metadata["deletionTimestamp"]) if metadata.get("deletionTimestamp") else None,
+        disrupted=disruption.get("reason", "Disrupted") if disrupted else None,
+        deleted=deleted,
+        stop_asked=deleted - grace if deleted else None,
+        disrupted_at=_time(disruption.get("lastTransitionTime")) if disrupted else None,
+        scheduled_at=_time(scheduled.get("lastTransitionTime")) if scheduled.get("status") == "True" else None,
+        index=_index(metadata),
     )
+
+
+def _time(text: str | None) -> datetime | None:
+    return parse_time(text) if text else None
+
+
+def _index(metadata: Mapping[str, Any]) -> int:
+    known = {**metadata.get("annotations", {}), **metadata.get("labels", {})}
+    return int(known.get(_INDEX, "0"))
 
 
 def _finished(terminated: Mapping[str, Any], conditions: Mapping[str, Any], metadata: Mapping[str, Any]) -> datetime:

@@ -4,10 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from kubetune_api.conditions import RunAdjustments
 from kubetune_api.report import FinalLine
 from kubetune_api.run import Stage
 
+from ..plan.launch import Launch
 from .pods import PodView
+
+__all__ = ["Actions", "Launch", "Situation", "Step"]
 
 
 class Step(StrEnum):
@@ -25,15 +29,6 @@ class Step(StrEnum):
     """The owned EvalRun runs."""
     SUCCEEDED = "Succeeded"
     FAILED = "Failed"
-
-
-@dataclass(frozen=True)
-class Launch:
-    """A Job to make, with what it needs; made again under the same name until it exists."""
-
-    stage: Stage
-    run: int
-    retries: int
 
 
 @dataclass(frozen=True)
@@ -66,5 +61,11 @@ class Situation:
     evaluation: bool = False
     """Whether the stages are done and the owned EvalRun is due."""
     verdict: str | None = None
+    adjustments: RunAdjustments | None = None
+    """What the next runs are made with, where this snapshot changes it."""
+    failures: int | None = None
+    """Failures of the stage, where the Job tells of more than the attempts."""
+    queue: str | None = None
+    """Kueue's LocalQueue that let the Job in."""
     actions: Actions = field(default_factory=Actions)
     requeue_after: float | None = None

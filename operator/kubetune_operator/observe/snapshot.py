@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from kubetune_api.evalrun import EvalRun
@@ -11,8 +12,10 @@ from kubetune_api.ftjstatus import DatasetStatus, FineTuneJobStatus, Progress, R
 from kubetune_api.report import EvalProgressLine, FinalLine
 
 from ..plan import Plan, Refusal, Subject
+from ..plan.launch import QUEUE_LABEL
 from .nodes import NodeView
 from .pods import PodView
+from .timestamps import parse_time
 
 Status = FineTuneJobStatus | EvalRunStatus
 
@@ -51,12 +54,21 @@ class JobView:
     """A Job of the run."""
 
     name: str
+    uid: str | None = None
     complete: bool = False
     failed_reason: str | None = None
     failed_message: str = ""
     deleted: bool = False
     retries: int = 0
     """Failures that it was made to follow with another attempt."""
+    failed: int = 0
+    """Pods that failed, without those that its policy ignores."""
+    suspended: bool = False
+    queue: str | None = None
+    """Kueue's LocalQueue that it waits in or was admitted by."""
+    created: datetime | None = None
+    stopped_at: datetime | None = None
+    """When it finished, or was suspended last."""
 
     @property
     def finished(self) -> bool:
@@ -71,6 +83,8 @@ class Tuning:
     progress_interval: float = 30
     waiting_interval: float = 5
     max_disruptions: int = 50
+    node_lost_grace: float = 120
+    hopeless_after: float = 3600
 
 
 @dataclass(frozen=True)
@@ -103,13 +117,21 @@ class Snapshot:
 
 def job_view(job: Mapping[str, Any]) -> JobView:
     """Return the view of a Job. FailureTarget comes before Failed, when its pods still end: it is not final yet."""
-    conditions = {entry["type"]: entry for entry in job.get("status", {}).get("conditions", [])}
-    failed = conditions.get("Failed", {})
+    metadata, spec, status = job["metadata"], job.get("spec", {}), job.get("status", {})
+    conditions = {entry["type"]: entry for entry in status.get("conditions", []) if entry.get("status") == "True"}
+    failed = conditions.get("Failed")
+    ended = [entry["lastTransitionTime"] for entry in conditions.values() if "lastTransitionTime" in entry]
     return JobView(
-        name=job["metadata"]["name"],
-        complete=conditions.get("Complete", {}).get("status") == "True",
-        failed_reason=failed.get("reason", "Failed") if failed.get("status") == "True" else None,
-        failed_message=failed.get("message", ""),
-        deleted=bool(job["metadata"].get("deletionTimestamp")),
-        retries=int(job.get("spec", {}).get("backoffLimit", 0)),
+        name=metadata["name"],
+        uid=metadata.get("uid"),
+        complete="Complete" in conditions,
+        failed_reason=failed.get("reason", "Failed") if failed else None,
+        failed_message=failed.get("message", "") if failed else "",
+        deleted=bool(metadata.get("deletionTimestamp")),
+        retries=int(spec.get("backoffLimit", 0)),
+        failed=int(status.get("failed", 0)),
+        suspended=bool(spec.get("suspend")),
+        queue=metadata.get("labels", {}).get(QUEUE_LABEL),
+        created=parse_time(metadata["creationTimestamp"]) if "creationTimestamp" in metadata else None,
+        stopped_at=parse_time(max(ended)) if ended else None,
     )

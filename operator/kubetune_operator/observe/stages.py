@@ -1,6 +1,7 @@
 """Which stage a run is in, as its stored status says, and what there is of that stage."""
 
 from kubetune_api import names
+from kubetune_api.conditions import RunAdjustments
 from kubetune_api.evalrun import EvalRun
 from kubetune_api.ftjstatus import FineTuneJobStatus
 from kubetune_api.run import Stage
@@ -54,7 +55,7 @@ def unfinished_jobs(snapshot: Snapshot) -> list[str]:
 
 def live_pods(snapshot: Snapshot) -> list[PodView]:
     """Return the pods that may still write to the workspace."""
-    return [pod for pod in snapshot.pods if not pod.ended]
+    return [pod for pod in snapshot.pods if pod.alive]
 
 
 def last_pod(snapshot: Snapshot) -> PodView | None:
@@ -64,19 +65,35 @@ def last_pod(snapshot: Snapshot) -> PodView | None:
     return pods[-1] if pods else None
 
 
-def launch(snapshot: Snapshot, stage: Stage, run: int, retries: int) -> Situation:
-    """Return the situation in which a Job is to be made, or could not be made just now and is tried again.
+def launch(
+    snapshot: Snapshot, stage: Stage, run: int, retries: int, adjustments: RunAdjustments | None = None
+) -> Situation:
+    """Return the situation in which a Job is to be made.
 
     A plan that has become a refusal ends the run; one that waits again, for a FineTuneJob that is gone, makes nothing.
+    Jobs of earlier runs that could still make pods are stopped before.
     """
     if isinstance(snapshot.plan, Refusal):
         return Situation(Step.FAILED, snapshot.plan.reason, snapshot.plan.message, stage, run)
     if (wait := snapshot.plan.waiting) is not None:
         return Situation(Step.WAITING, wait.reason, wait.message, stage, run, requeue_after=_RETRY_AFTER)
-    actions = Actions(launch=Launch(stage, run, max(retries, 0)))
-    if snapshot.failures:
-        failure = snapshot.failures[0]
-        return Situation(
-            Step.WAITING, failure.reason, failure.message, stage, run, actions=actions, requeue_after=_RETRY_AFTER
-        )
-    return Situation(Step.STARTING, DOING[stage], f"the {stage} Job is on its way", stage, run, actions=actions)
+    made_with = adjustments or snapshot.status.adjustments or RunAdjustments()
+    order = Launch(
+        stage,
+        run,
+        max(retries, 0),
+        _epoch(snapshot, stage, run),
+        made_with.micro_batch_divisor or 1 if stage is Stage.TRAIN else 1,
+        tuple(made_with.avoided_nodes or ()),
+    )
+    subject = snapshot.subject
+    name = names.stage_name(subject.metadata.name, uid_of(subject), stage, run)
+    actions = Actions(launch=order, stop_jobs=[each for each in unfinished_jobs(snapshot) if each != name])
+    message = f"the {stage} pod is on its way"
+    return Situation(Step.STARTING, DOING[stage], message, stage, run, adjustments=adjustments, actions=actions)
+
+
+def _epoch(snapshot: Snapshot, stage: Stage, run: int) -> int:
+    """Return the number of a run over all stages: the stored one for the run that is stored, one more for the next."""
+    stored = snapshot.status.epoch or (1 if current_run(snapshot) else 0)
+    return stored if (stage, run) == (current_stage(snapshot), current_run(snapshot)) else stored + 1

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from .attempts import Ledger, failures
+from .attempts import Ledger
 from .situation import Actions, Situation, Step
 from .snapshot import Snapshot
 from .stages import current_job, current_run, current_stage, launch, live_pods, unfinished_jobs
@@ -29,5 +29,5 @@ def suspended(snapshot: Snapshot, account: Ledger, now: datetime) -> Situation |
         return None
     if live_pods(snapshot) or unfinished_jobs(snapshot):
         return None
-    retries = snapshot.subject.spec.retries - failures(account.attempts, stage)
+    retries = snapshot.subject.spec.retries - account.failures
     return launch(snapshot, stage, run + 1, retries)

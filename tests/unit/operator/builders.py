@@ -142,6 +142,12 @@ def look(subject: FineTuneJob | EvalRun, **children: Any) -> Observation:
     return observe(snapshot(subject, **children), NOW)
 
 
+def launched(observation: Observation) -> tuple[str, int, int] | None:
+    """Return stage, run and retries of the Job that is to be made."""
+    launch = observation.actions.launch
+    return (launch.stage.value, launch.run, launch.retries) if launch else None
+
+
 def conditions(observation: Observation) -> dict[str, tuple[str, str]]:
     """Return (status, reason) of every condition by type."""
     return {entry.type: (entry.status, entry.reason) for entry in observation.status.conditions}
@@ -155,7 +161,7 @@ def message(observation: Observation, type_: str) -> str:
 def stored(kind: str = "FineTuneJob", **more: Any) -> Manifest:
     """Return a stored status in which the object was accepted and its first Job was asked for."""
     accepted = {"type": "Accepted", "status": "True", "reason": "Accepted", "lastTransitionTime": ago(300)}
-    return {"observedGeneration": 1, "runs": 1, "conditions": [accepted]} | more
+    return {"observedGeneration": 1, "runs": 1, "epoch": 1, "conditions": [accepted]} | more
 
 
 def training(**more: Any) -> Manifest:

@@ -231,10 +231,11 @@ def test_what_is_mounted_is_made_before_the_job() -> None:
 
 def test_failures_that_nothing_can_mend_end_the_job_and_disruptions_cost_no_retry() -> None:
     spec = made(job_manifest(retries=2))["Job-train"]["spec"]
-    fail, checkpointed, disrupted = spec["podFailurePolicy"]["rules"]
-    assert (fail["action"], fail["onExitCodes"]["values"]) == ("FailJob", sorted(PERMANENT))
-    assert (checkpointed["action"], checkpointed["onExitCodes"]["values"]) == ("Ignore", [75])
+    permanent, disrupted, stopped, decided = spec["podFailurePolicy"]["rules"]
+    assert (permanent["action"], permanent["onExitCodes"]["values"]) == ("FailJob", sorted(PERMANENT))
     assert (disrupted["action"], disrupted["onPodConditions"][0]["type"]) == ("Ignore", "DisruptionTarget")
+    assert (stopped["action"], stopped["onExitCodes"]["values"]) == ("Ignore", [75, 143])
+    assert (decided["action"], decided["onExitCodes"]["values"]) == ("FailJob", [71, 76, 137])
     assert (spec["backoffLimit"], spec["podReplacementPolicy"]) == (2, "Failed")
     assert (spec["completionMode"], spec["completions"], spec["parallelism"]) == ("Indexed", 1, 1)
     assert spec["template"]["spec"]["restartPolicy"] == "Never"

@@ -4,14 +4,13 @@ import json
 
 from kubetune_api import names
 from kubetune_api.ftjstatus import FineTuneJobStatus
-from kubetune_api.run import Stage
-from kubetune_operator.observe.situation import Launch
 from unit.operator.builders import (
     TASK,
     UID,
     ago,
     conditions,
     fine_tune_job,
+    launched,
     look,
     message,
     pod,
@@ -35,7 +34,7 @@ def test_a_new_job_is_accepted_and_prepared() -> None:
     seen = look(fine_tune_job())
     assert conditions(seen)["Accepted"] == ("True", "Accepted")
     assert conditions(seen)["Succeeded"] == ("Unknown", "Pending")
-    assert seen.actions.launch == Launch(Stage.PREPARE, 1, 3)
+    assert launched(seen) == ("prepare", 1, 3)
     assert (seen.status.phase, seen.status.runs) == ("Preparing", 1)
 
 
@@ -45,7 +44,7 @@ def test_the_number_of_the_run_is_stored_before_the_job_is_made() -> None:
 
 
 def test_a_crash_between_status_and_job_makes_the_same_job() -> None:
-    assert look(fine_tune_job(stored())).actions.launch == Launch(Stage.PREPARE, 1, 3)
+    assert launched(look(fine_tune_job(stored()))) == ("prepare", 1, 3)
 
 
 def test_a_job_that_exists_is_not_made_again() -> None:
@@ -61,7 +60,7 @@ def test_prepared_data_is_trained_on_and_the_stage_is_stored_first() -> None:
     )
     assert conditions(seen)["DataReady"] == ("True", "Prepared")
     assert seen.must_be_first
-    assert seen.actions.launch == Launch(Stage.TRAIN, 1, 3)
+    assert launched(seen) == ("train", 1, 3)
     assert isinstance(seen.status, FineTuneJobStatus)
     assert seen.status.dataset is not None
     assert seen.status.dataset.examples == 10

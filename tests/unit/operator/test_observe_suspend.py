@@ -2,14 +2,13 @@
 
 import pytest
 
-from kubetune_api.run import Stage
-from kubetune_operator.observe.situation import Launch
 from unit.operator.builders import (
     BASELINE,
     ago,
     conditions,
     eval_run,
     fine_tune_job,
+    launched,
     look,
     pod,
     stage_job,
@@ -42,7 +41,7 @@ def test_a_suspended_job_is_left_alone() -> None:
 
 def test_resume_is_a_new_run_whose_number_is_stored_first() -> None:
     seen = look(fine_tune_job(suspended_status()))
-    assert seen.actions.launch == Launch(Stage.TRAIN, 2, 3)
+    assert launched(seen) == ("train", 2, 3)
     assert seen.status.runs == 2
     assert seen.must_be_first
 
@@ -50,7 +49,7 @@ def test_resume_is_a_new_run_whose_number_is_stored_first() -> None:
 def test_a_crash_after_the_number_was_stored_makes_that_run_and_no_other() -> None:
     resumed = look(fine_tune_job(suspended_status()))
     again = look(fine_tune_job(resumed.status.dump()))
-    assert again.actions.launch == Launch(Stage.TRAIN, 2, 3)
+    assert launched(again) == ("train", 2, 3)
     assert again.status.runs == 2
 
 
@@ -79,7 +78,7 @@ def test_a_job_that_finished_while_it_was_being_suspended_is_finished() -> None:
 def test_data_prepared_while_suspended_is_trained_on_after_resume() -> None:
     status = training(runs=None)
     seen = look(fine_tune_job(status))
-    assert seen.actions.launch == Launch(Stage.TRAIN, 1, 3)
+    assert launched(seen) == ("train", 1, 3)
 
 
 @pytest.mark.parametrize("code", [137, 143, 70])
@@ -98,12 +97,13 @@ def test_a_pod_that_suspension_killed_costs_no_retry(code: int) -> None:
     assert conditions(running)["Running"] == ("True", "Preparing")
 
 
-def test_a_deleted_pod_whose_job_goes_on_counts_as_the_job_counts_it() -> None:
+def test_a_deleted_pod_that_was_killed_before_it_was_done_did_not_fail_by_itself() -> None:
     killed = pod("prepare", exit_code=137)
     killed["metadata"]["deletionTimestamp"] = ago(20)
     seen = look(fine_tune_job(stored()), jobs=[stage_job("prepare")], pods=[killed])
     assert seen.status.attempts is not None
-    assert seen.status.attempts[0].reason == "Killed"
+    assert seen.status.attempts[0].reason == "Deleted"
+    assert (seen.status.failures, seen.status.disruptions) == (None, 1)
 
 
 def test_a_resumed_evaluation_waits_for_a_job_that_was_deleted_meanwhile() -> None:

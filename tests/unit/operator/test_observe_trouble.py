@@ -5,14 +5,13 @@ from typing import Any
 import pytest
 
 from kubetune_api import names
-from kubetune_api.run import Stage
 from kubetune_operator.observe import ApplyFailure, Observation, Tuning
-from kubetune_operator.observe.situation import Launch
 from unit.operator.builders import (
     UID,
     ago,
     conditions,
     fine_tune_job,
+    launched,
     look,
     message,
     pod,
@@ -70,7 +69,7 @@ def test_the_last_line_of_a_traceback_is_what_people_read() -> None:
 
 
 def test_exhausted_retries_are_told_with_the_last_failure() -> None:
-    status = training(attempts=[attempt(1), attempt(2)])
+    status = training(attempts=[attempt(1), attempt(2)], failures=2)
     seen = look(
         fine_tune_job(status, retries=2),
         jobs=[stage_job("train", failed="BackoffLimitExceeded")],
@@ -89,7 +88,7 @@ def test_a_failed_attempt_does_not_fail_the_job_while_another_follows() -> None:
 
 def test_a_single_retry_is_told_in_the_singular() -> None:
     seen = look(
-        fine_tune_job(training(attempts=[attempt(1)]), retries=1),
+        fine_tune_job(training(attempts=[attempt(1)], failures=1), retries=1),
         jobs=[stage_job("train", failed="BackoffLimitExceeded")],
         pods=[pod("train", exit_code=70, message="boom")],
     )
@@ -122,12 +121,12 @@ def test_raised_retries_let_a_failed_job_run_again() -> None:
         jobs=[stage_job("train", failed="BackoffLimitExceeded")],
         pods=[pod("train", exit_code=70)],
     )
-    assert seen.actions.launch == Launch(Stage.TRAIN, 2, 4)
+    assert launched(seen) == ("train", 2, 4)
     assert seen.status.runs == 2
 
 
 def test_lowered_retries_end_a_run_whose_next_attempt_has_begun() -> None:
-    status = training(attempts=[attempt(1), attempt(2)])
+    status = training(attempts=[attempt(1), attempt(2)], failures=2)
     seen = look(fine_tune_job(status, retries=1), jobs=[stage_job("train")], pods=[pod("train")])
     assert conditions(seen)["Succeeded"] == ("False", "RetriesExhausted")
     assert len(seen.actions.stop_jobs) == 1
@@ -146,10 +145,11 @@ def test_disruption_costs_no_retry_and_is_bounded() -> None:
 
 
 def test_a_run_may_be_suspended_as_often_as_people_like() -> None:
-    attempts = [attempt(number, 75, reason="Checkpointed") for number in range(80, 90)]
-    running = {"jobs": [stage_job("train", 90)], "pods": [pod("train", 90)]}
-    assert conditions(look(fine_tune_job(training(attempts=attempts, runs=90)), **running))["Running"][0] == "True"
-    by_itself = look(fine_tune_job(training(attempts=attempts, runs=1)), jobs=[stage_job("train")], pods=[pod("train")])
+    stopped = pod("train", exit_code=75)
+    asked = look(fine_tune_job(training(disruptions=50), suspend=True), jobs=[stage_job("train")], pods=[stopped])
+    assert conditions(asked)["Succeeded"][0] == "Unknown"
+    assert asked.status.disruptions == 50
+    by_itself = look(fine_tune_job(training(disruptions=50)), jobs=[stage_job("train")], pods=[stopped])
     assert conditions(by_itself)["Succeeded"] == ("False", "TooManyDisruptions")
 
 
@@ -205,7 +205,7 @@ def test_a_job_deleted_by_somebody_is_made_again_once_its_pods_ended() -> None:
     waits = look(fine_tune_job(training()), pods=[pod("train")])
     assert waits.actions.launch is None
     assert "of an earlier run to end" in message(waits, "Progressing")
-    assert look(fine_tune_job(training())).actions.launch == Launch(Stage.TRAIN, 1, 3)
+    assert launched(look(fine_tune_job(training()))) == ("train", 1, 3)
 
 
 def test_a_name_conflict_is_shown_and_nothing_adopted() -> None:
@@ -214,14 +214,6 @@ def test_a_name_conflict_is_shown_and_nothing_adopted() -> None:
     assert conditions(seen)["Progressing"] == ("False", "NameConflict")
     assert seen.actions.launch is not None
     assert seen.requeue_after == 15
-
-
-def test_a_lost_node_is_named_with_the_way_out() -> None:
-    entry = pod("train")
-    entry["metadata"]["deletionTimestamp"] = ago(120)
-    seen = look(fine_tune_job(training()), jobs=[stage_job("train")], pods=[entry])
-    assert conditions(seen)["Progressing"] == ("False", "NodeLost")
-    assert "kubectl delete node node-1" in message(seen, "Progressing")
 
 
 def test_children_carry_the_uid_of_their_owner() -> None:

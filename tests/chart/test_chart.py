@@ -27,6 +27,7 @@ RIGHTS = {
     ("batch", "jobs"): {"get", "list", "watch", "create", "delete"},
     ("", "configmaps"): {"get", "create"},
     ("", "persistentvolumeclaims"): {"get", "create"},
+    ("", "services"): {"get", "create"},
     ("", "pods"): {"list", "watch"},
     ("", "pods/log"): {"get"},
     ("", "events"): {"list", "create"},

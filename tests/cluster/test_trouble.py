@@ -41,11 +41,11 @@ async def test_a_spec_against_the_rules_is_refused_by_the_api_server(cluster: Cl
 
 
 async def test_a_field_that_is_not_supported_yet_is_refused_by_its_path(cluster: ClusterUnderTest) -> None:
-    await cluster.apply(fine_tune_job("job", scheduling={"queueName": "team-a"}))
+    await cluster.apply(fine_tune_job("job", output={"uri": "s3://models/job"}))
     job = await cluster.wait_for("FineTuneJob", "job", failed)
     accepted = condition_of(job, "Accepted")
     assert (accepted["status"], accepted["reason"]) == ("False", "NotSupportedYet")
-    assert "spec.scheduling.queueName" in accepted["message"]
+    assert "spec.output.uri" in accepted["message"]
     assert await cluster.children("Job", job) == []
 
 

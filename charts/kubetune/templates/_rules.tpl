@@ -17,7 +17,7 @@
   resources: [jobs]
   verbs: [get, list, watch, create, delete]
 - apiGroups: [""]
-  resources: [configmaps, persistentvolumeclaims]
+  resources: [configmaps, persistentvolumeclaims, services] # services: pods of several nodes find each other
   verbs: [get, create]
 - apiGroups: [""]
   resources: [pods]

@@ -21,7 +21,7 @@ from kubetune_api.run import RUN_FILE_PATH, RunFile
 
 from .errors import BadSpec, Checkpointed, as_trainer_error
 from .paths import open_workspace, real_path
-from .reporting import Reporter
+from .reporting import Reporter, without_credentials
 
 QUIET = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
@@ -96,9 +96,9 @@ def _limit_threads(run: RunFile) -> None:
 def _failure(error: BaseException) -> FinalLine:
     known = as_trainer_error(error)
     if known is not error and not isinstance(known, Checkpointed):
-        traceback.print_exception(error)
+        print(without_credentials("".join(traceback.format_exception(error))), file=sys.stderr, end="", flush=True)
     if not isinstance(known, Checkpointed):
-        print(f"error: {known.message}", file=sys.stderr, flush=True)
+        print(without_credentials(f"error: {known.message}"), file=sys.stderr, flush=True)
     return FinalLine(exit_code=known.exit_code, reason=known.reason, message=known.message)
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import threading
-from typing import TextIO
+from typing import TextIO, TypeVar
 
+from kubetune_api.fields import ApiModel
 from kubetune_api.ftjstatus import DatasetStatus, Progress, Resolved
 from kubetune_api.report import (
     DatasetLine,
@@ -17,12 +19,20 @@ from kubetune_api.report import (
     ResolvedLine,
     format_line,
 )
+from kubetune_api.scrub import credentials, scrub, scrub_document
 
 from .paths import termination_log
 
+Line = TypeVar("Line", bound=ApiModel)
+
+
+def without_credentials(text: str) -> str:
+    """Return a text without the credentials of this process, and without anything that looks like one."""
+    return scrub(text, credentials(os.environ))
+
 
 class Reporter:
-    """Writes the log. One object a process; safe to use from several threads."""
+    """Writes the log, without credentials. One object a process; safe to use from several threads."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream if stream is not None else sys.stdout
@@ -30,12 +40,15 @@ class Reporter:
 
     def say(self, text: str) -> None:
         """Write a line for people."""
+        self._write(without_credentials(text))
+
+    def _write(self, text: str) -> None:
         with self._lock:
             print(text, file=self._stream, flush=True)
 
     def send(self, line: ReportLine) -> None:
         """Write a report line."""
-        self.say(format_line(line))
+        self._write(format_line(_without_credentials(line)))
 
     def progress(self, progress: Progress) -> None:
         """Report how far training is."""
@@ -57,6 +70,12 @@ class Reporter:
 
     def final(self, line: FinalLine) -> None:
         """Report the end: the last line of the log, and the termination message."""
+        line = _without_credentials(line)
         self.send(line)
         with contextlib.suppress(OSError):  # not in a pod: nobody reads it
             termination_log().write_text(line.termination_message(), encoding="utf-8")
+
+
+def _without_credentials(line: Line) -> Line:
+    """Scrub the texts of a report rather than its line, which has to stay JSON."""
+    return type(line).model_validate(scrub_document(line.dump(), credentials(os.environ)))

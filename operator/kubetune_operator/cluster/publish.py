@@ -3,20 +3,22 @@
 from collections.abc import Mapping
 from typing import Any
 
+from kubetune_api.scrub import scrub_document
+
 from ..observe import Status
 from .client import Client, Document
 from .keys import Key
 
 
 async def publish(client: Client, key: Key, manifest: Document, status: Status) -> Document | None:
-    """Store the status; return the new object, or None when nothing changed.
+    """Store the status, without credentials; return the new object, or None when nothing changed.
 
     Raises:
         Conflict: the object changed since it was read.
         NotFound: it is gone.
         OperatorError: the API server said no, or nothing; the caller tries again until it lands.
     """
-    patch = merge_patch(manifest.get("status") or {}, status.dump())
+    patch = merge_patch(manifest.get("status") or {}, scrub_document(status.dump()))
     if not patch:
         return None
     version = {"resourceVersion": manifest["metadata"]["resourceVersion"]}

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
+from kubetune_api.scrub import scrub
+
 from ..errors import OperatorError
 from ..observe import Notice
 from ..observe.timestamps import format_time
@@ -70,7 +72,7 @@ def _event(key: Key, manifest: Document, notice: Notice) -> dict[str, Any]:
         },
         "type": notice.type,
         "reason": notice.reason,
-        "message": notice.message,
+        "message": scrub(notice.message),
         "source": {"component": "kubetune-operator"},
         "reportingComponent": "kubetune-operator",
         "reportingInstance": "",

@@ -11,7 +11,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 from .cluster.keys import Key
-from .errors import ApiError, ApiUnreachable, Conflict
+from .errors import ApiError, ApiUnreachable, Conflict, NotLeader
 
 logger = logging.getLogger(__name__)
 
@@ -23,10 +23,11 @@ _FIRST_DELAY, _LAST_DELAY = 0.2, 60.0
 #: The API server comes back by itself: everything goes on within seconds when it does.
 _UNREACHABLE_DELAY = 5.0
 _PASS_LIMIT = 120.0
+_NOT_LEADER_DELAY = 1.0
 
 
 class WorkQueue:
-    """Keys to be worked on."""
+    """Keys to be worked on. While it is shut, keys are kept, each once, and none is worked on."""
 
     def __init__(self, work: Work, failed: Failed | None = None) -> None:
         self._work = work
@@ -38,6 +39,27 @@ class WorkQueue:
         self._timers: dict[Key, asyncio.TimerHandle] = {}
         self._failures: dict[Key, int] = {}
         self._moved_at = time.monotonic()
+        self._opened = asyncio.Event()
+        self._opened.set()
+
+    def open(self) -> None:
+        """Work on keys."""
+        self._moved_at = time.monotonic()
+        self._opened.set()
+
+    def close(self) -> None:
+        """Finish what is being worked on, and keep the keys."""
+        self._opened.clear()
+
+    async def idle(self) -> None:
+        """Wait until nothing is worked on."""
+        while self._working_since:
+            await asyncio.sleep(0.01)
+
+    def drop(self, key: Key) -> None:
+        """Nothing is left to do about a key: while the queue is shut, it need not be kept."""
+        if not self._opened.is_set():
+            self._waiting_since.pop(key, None)
 
     def add(self, key: Key) -> None:
         """Have a key worked on as soon as possible."""
@@ -73,12 +95,14 @@ class WorkQueue:
         A long queue is no standstill: while the API server is away, passes go on, and fail, one after the other.
         """
         now = time.monotonic()
-        waiting = now - max(self._moved_at, min(self._waiting_since.values())) if self._waiting_since else 0.0
+        waits = bool(self._waiting_since) and self._opened.is_set()
+        waiting = now - max(self._moved_at, min(self._waiting_since.values())) if waits else 0.0
         return max(waiting, now - min(self._working_since.values(), default=now))
 
     def oldest_seconds(self) -> float:
-        """Return how long the key has waited or been worked on that has done so longest."""
-        since = [*self._waiting_since.values(), *self._working_since.values()]
+        """Return how long the key has waited or been worked on that has done so longest; nothing waits while shut."""
+        waiting = self._waiting_since.values() if self._opened.is_set() else ()
+        since = [*waiting, *self._working_since.values()]
         return time.monotonic() - min(since) if since else 0.0
 
     def _due(self, key: Key) -> None:
@@ -88,7 +112,9 @@ class WorkQueue:
     async def _worker(self) -> None:
         while True:
             key = await self._ready.get()
-            self._waiting_since.pop(key, None)
+            await self._opened.wait()
+            if self._waiting_since.pop(key, None) is None:
+                continue  # dropped, or added twice since
             self._working_since[key] = time.monotonic()
             if timer := self._timers.pop(key, None):
                 timer.cancel()
@@ -105,6 +131,9 @@ class WorkQueue:
         try:
             async with asyncio.timeout(_PASS_LIMIT):
                 after = await self._work(key)
+        except NotLeader:
+            self.add_after(key, _NOT_LEADER_DELAY)
+            return
         except Exception as error:  # every failure of a pass is retried: this is the edge that turns it into a delay
             delay = self._delay(key, error)
             level = logging.DEBUG if isinstance(error, Conflict) else logging.WARNING

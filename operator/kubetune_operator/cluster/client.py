@@ -6,6 +6,7 @@ The generated API classes are left aside: their models cost memory and time, and
 import json
 import os
 from collections.abc import AsyncIterator, Callable, Mapping
+from contextvars import ContextVar
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -13,6 +14,8 @@ import aiohttp
 import yaml
 
 from ..errors import ApiError, ApiUnreachable, CannotStart, api_error
+from .gate import Gate, always_open
+from .pace import Pace
 
 Document = dict[str, Any]
 Observer = Callable[[str, str, int], None]
@@ -26,20 +29,29 @@ PATHS = {
     "Pod": ("/api/v1", "pods"),
     "ConfigMap": ("/api/v1", "configmaps"),
     "PersistentVolumeClaim": ("/api/v1", "persistentvolumeclaims"),
+    "Service": ("/api/v1", "services"),
     "Event": ("/api/v1", "events"),
     "Node": ("/api/v1", "nodes"),
+    "Lease": ("/apis/coordination.k8s.io/v1", "leases"),
 }
 PAGE = 500
-_TIMEOUT = aiohttp.ClientTimeout(total=30, connect=5)
+_SECONDS, _CONNECT_SECONDS = 30.0, 5.0
+#: What decides who writes is written by those who may not write yet.
+_UNFENCED = frozenset({"Lease"})
+_fence: ContextVar[Gate | None] = ContextVar("fence", default=None)
 _IN_CLUSTER = "KUBERNETES_SERVICE_HOST"
 
 
 class Client:
-    """Calls to one API server."""
+    """Calls to one API server. Writes pass the gate: when it is opened, when they are sent, and until it shuts."""
 
-    def __init__(self, api: Any, observer: Observer | None = None) -> None:
+    def __init__(
+        self, api: Any, observer: Observer | None = None, gate: Gate | None = None, pace: Pace | None = None
+    ) -> None:
         self._api = api
         self._observer = observer or (lambda verb, kind, code: None)
+        self._gate = gate or always_open()
+        self._pace = pace
 
     async def close(self) -> None:
         """Close the connections."""
@@ -118,21 +130,51 @@ class Client:
         return document
 
     async def _call(self, method: str, kind: str, path: str, body: Document | None, content: str) -> bytes:
+        fenced = method != "GET" and kind not in _UNFENCED
+        if fenced:
+            self._gate.check()
+            if self._pace is not None:
+                await self._pace.take()
         headers = {"Content-Type": content, "Accept": "application/json"}
         await self._api.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)
-        verb = _VERBS[method]
+        return await self._send(method, kind, path, headers, body, self._gate if fenced else None)
+
+    async def _send(
+        self, method: str, kind: str, path: str, headers: dict[str, str], body: Document | None, gate: Gate | None
+    ) -> bytes:
+        """Send a request and return the answer; one that has a gate is given up when the gate shuts."""
+        verb, seconds = _VERBS[method], _SECONDS
+        if gate is not None:
+            gate.check()
+            seconds = min(seconds, gate.remaining())
+        timeout = aiohttp.ClientTimeout(total=seconds, connect=_CONNECT_SECONDS)
+        token = _fence.set(gate)
         try:
             response = await self._api.call_api(
-                method, self._api.configuration.host + path, headers, body=body, _request_timeout=_TIMEOUT
+                method, self._api.configuration.host + path, headers, body=body, _request_timeout=timeout
             )
             data: bytes = await response.read()
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             self._observer(verb, kind, 0)
             raise ApiUnreachable(f"{method} {path}: {error or type(error).__name__}") from error
+        finally:
+            _fence.reset(token)
         self._observer(verb, kind, response.status)
         if response.status >= 400:
             raise _error(response.status, data, response.getheader("Retry-After"))
         return data
+
+
+async def _before_sending(*_: Any) -> None:
+    """The connection is there and nothing has been sent: the last moment at which a write can be held back."""
+    if (gate := _fence.get()) is not None:
+        gate.check()
+
+
+def _tracing() -> aiohttp.TraceConfig:
+    tracing = aiohttp.TraceConfig()
+    tracing.on_request_headers_sent.append(_before_sending)
+    return tracing
 
 
 _VERBS = {"GET": "read", "POST": "create", "PATCH": "patch", "DELETE": "delete"}
@@ -154,7 +196,7 @@ def _path(kind: str, namespace: str | None, name: str | None = None) -> str:
     return f"{prefix}{middle}/{plural}" + (f"/{quote(name)}" if name else "")
 
 
-async def connect(observer: Observer | None = None) -> Client:
+async def connect(observer: Observer | None = None, gate: Gate | None = None, pace: Pace | None = None) -> Client:
     """Return a client for KUBECONFIG, the default kubeconfig, or the service account of the pod.
 
     Raises:
@@ -176,4 +218,5 @@ async def connect(observer: Observer | None = None) -> Client:
     except (ConfigException, OSError, ValueError, TypeError, KeyError, yaml.YAMLError) as error:
         where = f"KUBECONFIG={file}" if file else "KUBECONFIG is not set, and ~/.kube/config names none"
         raise CannotStart(f"no cluster to work in ({where}): {error}. Set KUBECONFIG to a kubeconfig file") from error
-    return Client(ApiClient(configuration), observer)
+    configuration.trace_configs = [_tracing()]
+    return Client(ApiClient(configuration), observer, gate, pace)

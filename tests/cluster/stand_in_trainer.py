@@ -4,10 +4,12 @@ The path of the first training source is a script of words, separated by `/`, ea
 
     prepare-exit-65     the prepare stage ends with exit code 65
     train-exit-70x2     the first two attempts to train end with 70, the third works
+    train-exit-70x1@1   the first attempt of the pod with index 1 ends with 70
     train-steps-40      training has 40 steps (default 4) of 50 ms
     evaluate-gate-fails the evaluation reports a gate that does not hold
     evaluate-exit-70    the evaluation ends with 70
 
+Of several pods that train together the first one trains; the others wait until it is done, or they are stopped.
 It trains by summing a series: the last loss depends on every step, so that a resumed run proves its checkpoint.
 """
 
@@ -21,6 +23,7 @@ from typing import Any
 
 STOP = threading.Event()
 STEP_SECONDS = 0.05
+INDEX = os.environ.get("JOB_COMPLETION_INDEX", "0")
 
 
 def main() -> int:
@@ -33,9 +36,12 @@ def main() -> int:
     workspace = Path(mounts.get(run["workspace"], run["workspace"]))
     stage = run["stage"]
     words = [word.removeprefix(f"{stage}-") for word in _script(run) if word.startswith(f"{stage}-")]
-    attempt = _count(workspace / "stand-in" / f"{stage}-attempts")
+    attempt = _count(workspace / "stand-in" / f"{stage}-attempts-{INDEX}")
     for word in words:
-        code, _, times = word.removeprefix("exit-").partition("x")
+        what, _, index = word.removeprefix("exit-").partition("@")
+        code, _, times = what.partition("x")
+        if index not in ("", INDEX):
+            continue
         if word.startswith("exit-") and (not times or attempt <= int(times)):
             return _end(
                 int(code), _REASONS.get(int(code), "InternalError"), _MESSAGES.get(int(code), "it was asked to")
@@ -52,7 +58,7 @@ def _real_path(path: str) -> Path:
     return Path(path)
 
 
-_REASONS = {65: "BadDataset", 66: "ModelUnavailable", 78: "Diverged"}
+_REASONS = {65: "BadDataset", 66: "ModelUnavailable", 71: "OutOfMemory", 76: "Stalled", 78: "Diverged"}
 _MESSAGES = {
     65: "rows 3 and 17 of train.jsonl have no assistant turn; correct them and create the job again",
     66: "hf://nobody/nothing does not exist; check model.uri",
@@ -82,6 +88,8 @@ def _prepare(run: dict[str, Any], workspace: Path, words: list[str]) -> int:
 def _train(run: dict[str, Any], workspace: Path, words: list[str]) -> int:
     total = next((int(word.removeprefix("steps-")) for word in words if word.startswith("steps-")), 4)
     checkpoint = workspace / "checkpoints" / "state.json"
+    if INDEX != "0":
+        return _follow(checkpoint, total)
     state = json.loads(checkpoint.read_text()) if checkpoint.exists() else {"step": 0, "loss": 4.0}
     resumed = state["step"]
     while state["step"] < total:
@@ -96,14 +104,23 @@ def _train(run: dict[str, Any], workspace: Path, words: list[str]) -> int:
         _say({"type": "Progress", "progress": _progress(state, total, state["step"] // 5 * 5)})
     _save(checkpoint, state)
     place = run["workspaceUri"] + "/artifacts/adapter"
+    divisor = run["adjustments"]["microBatchDivisor"]
     return _end(
         0,
         "Completed",
-        f"trained {total} steps, {total - resumed} of them in this attempt",
+        f"epoch {run['epoch']}, divisor {divisor}: trained {total} steps, {total - resumed} of them in this attempt",
         progress=_progress(state, total, total),
         artifacts=[{"type": "Adapter", "uri": place, "digest": "sha256:" + "b" * 64, "sizeBytes": 1234}],
         lineage={"configDigest": "sha256:" + "c" * 64, "datasetDigest": "sha256:" + "a" * 64, "version": "0.1.0"},
     )
+
+
+def _follow(checkpoint: Path, total: int) -> int:
+    """Take part until the first pod has made the last step."""
+    while not (checkpoint.exists() and json.loads(checkpoint.read_text())["step"] >= total):
+        if STOP.wait(STEP_SECONDS):
+            return _end(75, "Checkpointed", "stopped with the others")
+    return _end(0, "Completed", "followed to the end")
 
 
 def _progress(state: dict[str, Any], total: int, saved: int) -> dict[str, Any]:

@@ -24,7 +24,9 @@ T = TypeVar("T")
 APPLY = "application/apply-patch+yaml"
 FINE_TUNE_JOBS = Resource("kubetune.io", "v1alpha1", "finetunejobs", "FineTuneJob")
 EVAL_RUNS = Resource("kubetune.io", "v1alpha1", "evalruns", "EvalRun")
-KNOWN = {each.kind: each for each in (FINE_TUNE_JOBS, EVAL_RUNS, PODS, JOBS, CONFIGMAPS, CLAIMS, NODES, EVENTS, CRDS)}
+SERVICES = Resource("", "v1", "services", "Service")
+_ALL = (FINE_TUNE_JOBS, EVAL_RUNS, PODS, JOBS, CONFIGMAPS, CLAIMS, SERVICES, NODES, EVENTS, CRDS)
+KNOWN = {each.kind: each for each in _ALL}
 DEADLINE = 60.0
 
 

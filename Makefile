@@ -17,7 +17,7 @@ BUILDER ?= $(firstword $(foreach tool,docker podman buildah,$(if $(shell command
 export PYTHONPATH := $(CURDIR)/crds:$(CURDIR)/operator:$(CURDIR)/trainer$(if $(PYTHONPATH),:$(PYTHONPATH))
 export PATH := $(abspath $(VENV)/bin):$(PATH)
 
-.PHONY: help quickstart test verify generate lint types contracts chart images bench-trainer clean
+.PHONY: help quickstart test verify generate lint types contracts chart images e2e bench-trainer chaos clean
 
 help:  ## Say what there is
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 20
@@ -73,6 +73,12 @@ chart: generate  ## Package the Helm chart into dist/
 images:  ## Build the operator's and the trainer's image with docker, podman or buildah
 	$(BUILDER) build -t $(IMAGES)/operator:$(TAG) -f images/operator.Dockerfile .
 	$(BUILDER) build -t $(IMAGES)/trainer:$(TAG) -f images/trainer.Dockerfile .
+
+e2e: $(STAMP)  ## Images, chart and operator on a cluster with real containers: see docs/development.md
+	$(PY) -m pytest tests/e2e -v --timeout=1200 -p no:cacheprovider $(E2E_ARGS)
+
+chaos: $(STAMP)  ## Prove the bars of reliability (SCENARIO=R2 one alone, QUICK=1 shortened); ends with one JSON line
+	PYTHONPATH=$(PYTHONPATH):tests $(PY) -m chaos $(if $(QUICK),--quick) $(SCENARIO)
 
 bench-trainer: $(STAMP)  ## Measure the trainer against TRL
 	$(PY) -m pip install -q -c constraints.txt -e '.[bench]'

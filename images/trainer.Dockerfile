@@ -5,21 +5,30 @@
 #   docker build --build-arg TORCH_INDEX=https://download.pytorch.org/whl/cpu ...    # for nodes without a GPU, a tenth the size
 ARG BASE=docker.io/library/python:3.12-slim
 
-FROM ${BASE} AS build
+# The libraries: a layer of gigabytes that stays, on the builder and on every node, while our code changes.
+FROM ${BASE} AS libraries
 ARG TORCH_INDEX=
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PYTHONDONTWRITEBYTECODE=1
 WORKDIR /src
-RUN python3 -m venv /opt/kubetune
-# torch by itself: a layer of gigabytes that stays when our code changes.
+RUN python3 -m venv /build \
+ && python3 -m venv --without-pip /opt/kubetune
 COPY constraints.txt ./
-RUN /opt/kubetune/bin/pip install -q -c constraints.txt ${TORCH_INDEX:+--index-url $TORCH_INDEX} torch
-COPY pyproject.toml README.md LICENSE ./
+RUN /build/bin/pip --python /opt/kubetune/bin/python install -q -c constraints.txt \
+      ${TORCH_INDEX:+--index-url $TORCH_INDEX} torch
+COPY pyproject.toml images/requirements.py ./
+RUN python3 requirements.py trainer > requirements.txt \
+ && /build/bin/pip --python /opt/kubetune/bin/python install -q -c constraints.txt -r requirements.txt \
+ && /opt/kubetune/bin/python -c 'import torch, transformers'
+
+# Our code, by itself below /code.
+FROM libraries AS code
+COPY README.md LICENSE ./
 COPY crds crds
 COPY operator operator
 COPY trainer trainer
-RUN /opt/kubetune/bin/pip install -q -c constraints.txt '.[trainer]' \
- && /opt/kubetune/bin/pip uninstall -q -y pip
-RUN /opt/kubetune/bin/python -c 'import kubetune_trainer.__main__, torch, transformers'
+RUN /build/bin/pip --python /opt/kubetune/bin/python install -q --no-deps --prefix=/code . \
+ && cp -a /code/. /opt/kubetune/ \
+ && /opt/kubetune/bin/python -c 'import kubetune_trainer.__main__'
 
 FROM ${BASE}
 LABEL org.opencontainers.image.title="KubeTune trainer" \
@@ -28,7 +37,8 @@ LABEL org.opencontainers.image.title="KubeTune trainer" \
 RUN apt-get update -q \
  && apt-get install -y -q --no-install-recommends gcc libc6-dev \
  && rm -rf /var/lib/apt/lists/*
-COPY --from=build /opt/kubetune /opt/kubetune
+COPY --from=libraries /opt/kubetune /opt/kubetune
+COPY --from=code /code /opt/kubetune
 ENV PATH=/opt/kubetune/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \

@@ -62,10 +62,20 @@ def test_image_runs_as_a_user_without_rights(name: str) -> None:
 
 @pytest.mark.parametrize("name", IMAGES)
 def test_image_has_neither_compiler_cache_nor_sources(name: str) -> None:
-    stages = [text for word, text in instructions(name) if word == "FROM"]
-    assert len(stages) == 2
     copied = [text for word, text in last_stage(name) if word == "COPY"]
-    assert copied == ["--from=build /opt/kubetune /opt/kubetune"]
+    assert copied == ["--from=libraries /opt/kubetune /opt/kubetune", "--from=code /code /opt/kubetune"]
+
+
+@pytest.mark.parametrize("name", IMAGES)
+def test_our_code_is_a_layer_by_itself_after_the_libraries(name: str) -> None:
+    """A new version is a small download for a node, and a change of the code a short build."""
+    stages = [text for word, text in instructions(name) if word == "FROM"]
+    assert stages == ["${BASE} AS libraries", "libraries AS code", "${BASE}"]
+    before = instructions(name)[: instructions(name).index(("FROM", "libraries AS code"))]
+    sources = " ".join(text for word, text in before if word == "COPY").split()
+    assert not {"crds", "operator", "trainer", "."} & set(sources)
+    installs = [text for word, text in instructions(name) if word == "RUN" and "--no-deps --prefix=/code ." in text]
+    assert len(installs) == 1
 
 
 @pytest.mark.parametrize("name", IMAGES)
@@ -83,7 +93,17 @@ def test_nothing_is_copied_that_does_not_exist_or_is_not_sent_to_the_builder(nam
 @pytest.mark.parametrize(("name", "extra"), [(OPERATOR, "operator"), (TRAINER, "trainer")])
 def test_image_installs_the_extra_with_the_pinned_versions(name: str, extra: str) -> None:
     runs = [text for word, text in instructions(name) if word == "RUN"]
-    assert any(f"-c constraints.txt '.[{extra}]'" in text for text in runs)
+    assert any(
+        f"requirements.py {extra} > requirements.txt" in text and "-c constraints.txt -r requirements.txt" in text
+        for text in runs
+    )
+    printed = subprocess.run(
+        [sys.executable, "images/requirements.py", extra], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    listed = {_plain(Requirement(line).name) for line in printed.splitlines()}
+    wanted = [Requirement(text) for text in metadata.requires("kubetune") or []]
+    direct = {_plain(each.name) for each in wanted if each.marker is None or each.marker.evaluate({"extra": extra})}
+    assert listed == direct
 
 
 def test_build_of_the_operator_fails_when_torch_is_there() -> None:

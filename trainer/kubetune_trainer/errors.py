@@ -6,6 +6,7 @@ TrainerError
 ├── ModelUnavailable   66  the model is missing, forbidden, damaged or of an unknown kind
 ├── Checkpointed       75  stopped on request, state saved; resume me
 ├── OutOfMemory        71  the memory does not hold it
+│   └── Superseded         another process has taken the workspace over; nothing more is written
 ├── Stalled            76  no step within the time limit
 ├── DiskFull           77  no space left in the workspace
 └── Diverged           78  the loss or the gradients are no longer finite
@@ -59,6 +60,13 @@ class OutOfMemory(TrainerError):
     """The memory of the pod or of its accelerator does not hold it; the next attempt takes less at a time."""
 
     exit_code = Exit.OUT_OF_MEMORY
+
+
+class Superseded(Checkpointed):
+    """Another process has taken the workspace over; this one writes nothing more."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, reason="Superseded")
 
 
 class Stalled(TrainerError):

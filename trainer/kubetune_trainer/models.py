@@ -11,6 +11,7 @@ from typing import Any
 
 from kubetune_api.model import ModelSource
 
+from .engine.durable import may_write
 from .errors import BadSpec, ModelUnavailable
 from .sources import Fetched, fetch_model
 
@@ -149,6 +150,7 @@ def _dequantised(uri: str, fetched: Fetched, cache: Path) -> Path:
     try:
         _write_dequantised(uri, fetched.path, part)
         part.chmod(0o755)
+        may_write()
         part.rename(target)
     finally:
         shutil.rmtree(part, ignore_errors=True)

@@ -11,6 +11,9 @@ from kubetune_api.run import CLAIMS_PATH, MOUNTS_ENV, TERMINATION_LOG_ENV, TERMI
 
 from .errors import BadSpec
 
+#: Folder of the lock in whatever has one writer at a time.
+LOCK_FOLDER = ".lock"
+
 
 def real_path(path: str | Path) -> Path:
     """Return where a pod path really lies: the longest mount of MOUNTS_ENV that holds it, or the path itself."""
@@ -74,7 +77,7 @@ class Workspace:
         if not size:
             return None
         files = (path for path in self.root.rglob("*") if path.is_file() and not path.is_symlink())
-        return max(0, size - sum(path.stat().st_size for path in files))
+        return max(0, size - sum(path.stat().st_size for path in files if path.parent.name != LOCK_FOLDER))
 
     def uri_of(self, path: Path) -> str:
         """Return the uri under which people find a path of the workspace."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..engine.durable import write_text
 from .shards import Split
 from .survey import Survey
 
@@ -18,9 +19,9 @@ _SHOWN_EXAMPLES = 3
 def write_report(folder: Path, report: dict[str, Any], tokenizer: Any, train: Split) -> Path:
     """Write `data.json` and `data.md`; returns the path of the readable one."""
     report["lengths"] = _percentiles(train)
-    (folder / "data.json").write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n")
+    write_text(folder / "data.json", json.dumps(report, indent=2, ensure_ascii=False) + "\n")
     path = folder / "data.md"
-    path.write_text(_markdown(report, tokenizer, train))
+    write_text(path, _markdown(report, tokenizer, train))
     return path
 
 

@@ -7,13 +7,32 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+import uuid
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 MANIFEST = "manifest.json"
 _CHUNK = 8 * 2**20
+#: Called before each durable write of this process; raises when this process may no longer write.
+_fences: list[Callable[[], None]] = []
+
+
+@contextmanager
+def fenced(check: Callable[[], None]) -> Iterator[None]:
+    """Call `check` before every durable write inside the context; it raises to prevent the write."""
+    _fences.append(check)
+    try:
+        yield
+    finally:
+        _fences.remove(check)
+
+
+def may_write() -> None:
+    """Raise what the fences raise: called last before something becomes visible."""
+    for check in _fences:
+        check()
 
 
 @contextmanager
@@ -22,12 +41,14 @@ def appearing(target: Path) -> Iterator[Path]:
 
     A folder that stands there already is replaced.
     """
+    may_write()
     target.parent.mkdir(parents=True, exist_ok=True)
     part = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
     try:
         yield part
         part.chmod(0o755)
         _seal(part)
+        may_write()
         if target.exists():
             discard(target)
         part.rename(target)
@@ -44,13 +65,46 @@ def write_json(path: Path, document: Any) -> None:
 
 def write_text(path: Path, text: str, *, errors: str = "strict") -> None:
     """Write a file whole or not at all; `errors` as in `open`."""
-    part = path.with_name(f".{path.name}-{os.getpid()}")
-    with part.open("w", encoding="utf-8", errors=errors) as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
+    part = _aside(path)
+    try:
+        with part.open("w", encoding="utf-8", errors=errors) as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        may_write()
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
     sync_folder(path.parent)
+
+
+def open_anew(path: Path) -> TextIO:
+    """Return an empty text file to write line by line; who has it open from before writes to a file without a name."""
+    part = _aside(path)
+    file = part.open("w", encoding="utf-8")
+    try:
+        may_write()
+        part.replace(path)
+    except BaseException:
+        file.close()
+        part.unlink(missing_ok=True)
+        raise
+    return file
+
+
+def disown(path: Path) -> None:
+    """Give a file to this process alone: an earlier one that has it open goes on in a file without a name."""
+    part = _aside(path)
+    try:
+        shutil.copyfile(path, part)
+        may_write()
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _aside(path: Path) -> Path:
+    return path.with_name(f".{path.name}-{uuid.uuid4().hex[:12]}")
 
 
 def sha256_of(path: Path) -> str:

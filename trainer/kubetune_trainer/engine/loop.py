@@ -59,9 +59,7 @@ class State:
     @classmethod
     def load(cls, document: dict[str, Any]) -> State:
         """Return the state of `dump`."""
-        return cls(
-            document["step"], document["tokens"], Judgement(**document["judgement"]), Guard(**document["guard"])
-        )
+        return cls(document["step"], document["tokens"], Judgement(**document["judgement"]), Guard(**document["guard"]))
 
 
 class Loop:

@@ -13,6 +13,7 @@ from typing import Any
 from kubetune_api.ftjstatus import Progress
 
 from ..reporting import Reporter
+from .durable import open_anew
 
 #: Report lines are at least this far apart, but for the first, the last and those with a validation loss.
 SECONDS_BETWEEN_LINES = 2.0
@@ -27,7 +28,7 @@ class History:
         known = [entry for entry in read_history(path) if entry["step"] <= step]
         self.entries: list[dict[str, Any]] = known
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("w", encoding="utf-8")
+        self._file = open_anew(path)
         for entry in known:
             self._file.write(json.dumps(entry) + "\n")
         self._file.flush()

@@ -16,6 +16,7 @@ from kubetune_api.run import EvaluationRun, RunFile, digest_of
 
 from ..data.formats import Example
 from ..engine import precision
+from ..engine.lock import only_writer
 from ..engine.stop import StopFlag, StopRequested, on_sigterm
 from ..errors import BadSpec, Checkpointed
 from ..evalreport.context import ReportContext
@@ -28,7 +29,7 @@ from ..evaluation.prompts import Prompter
 from ..evaluation.rows import solved_examples, task_rows
 from ..evaluation.store import TaskResult, TaskStore
 from ..evaluation.summary import summary_text
-from ..paths import Workspace
+from ..paths import Workspace, make_folder
 from ..reporting import Reporter
 from ..scoring.gates import gate_problem
 from ..scoring.task_metrics import metric_names, task_problem
@@ -48,14 +49,21 @@ def run(run_file: RunFile, workspace: Workspace, reporter: Reporter) -> FinalLin
     """
     evaluation = checked(run_file)
     folder = workspace.reports / evaluation.report
+    make_folder(folder)
+    with on_sigterm() as stop, only_writer(folder, run_file, stop.request):
+        return _evaluate(run_file, evaluation, workspace, folder, reporter, stop)
+
+
+def _evaluate(
+    run_file: RunFile, evaluation: EvaluationRun, workspace: Workspace, folder: Path, reporter: Reporter, stop: StopFlag
+) -> FinalLine:
     try:
-        with on_sigterm() as stop:
-            seed = evaluation.comparison.seed
-            rows = {task.name: task_rows(task, seed, workspace.downloads) for task in evaluation.tasks}
-            stop.check()
-            candidates = find_candidates(evaluation.candidates, workspace.models)
-            session = Session(run_file, evaluation, workspace, folder, rows)
-            results = session.predict_all(candidates, reporter, stop)
+        seed = evaluation.comparison.seed
+        rows = {task.name: task_rows(task, seed, workspace.downloads) for task in evaluation.tasks}
+        stop.check()
+        candidates = find_candidates(evaluation.candidates, workspace.models)
+        session = Session(run_file, evaluation, workspace, folder, rows)
+        results = session.predict_all(candidates, reporter, stop)
     except StopRequested as request:
         raise Checkpointed("stopped on request; every finished row is kept, start again to go on") from request
     outcome = judge(

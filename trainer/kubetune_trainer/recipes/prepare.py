@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,9 +27,10 @@ from ..data.shards import SplitWriter
 from ..data.splitting import validation_mask
 from ..data.survey import KEPT, Quarantine, Source, Survey, examples, held_back_digests, open_sources
 from ..engine import durable
+from ..engine.lock import only_writer
 from ..errors import BadSpec
 from ..models import LocalModel, load_tokenizer, require_chat_template, resolve_model
-from ..paths import Workspace, make_folder
+from ..paths import Workspace
 from ..reporting import Reporter
 from ..sources import fetch_data
 from ..sources.place import require_room
@@ -61,13 +62,14 @@ def run(run: RunFile, workspace: Workspace, reporter: Reporter) -> FinalLine:
         DiskFull: the workspace is too small.
     """
     assert run.dataset is not None, "the plan gives it to this stage"
-    inputs = fetch(run, workspace, reporter)
-    tokenizer = load_tokenizer(inputs.model)
-    prepared = find_prepared(workspace.data, inputs.key)
-    if prepared is None:
-        prepared = prepare(run, run.dataset, inputs, tokenizer, workspace, reporter)
-    else:
-        reporter.say("The data is prepared already; nothing has changed.")
+    with only_writer(workspace.root, run):
+        inputs = fetch(run, workspace, reporter)
+        tokenizer = load_tokenizer(inputs.model)
+        prepared = find_prepared(workspace.data, inputs.key)
+        if prepared is None:
+            prepared = prepare(run, run.dataset, inputs, tokenizer, workspace, reporter)
+        else:
+            reporter.say("The data is prepared already; nothing has changed.")
     reporter.dataset(prepared.status)
     return done(_summary(prepared)).model_copy(update={"dataset": prepared.status})
 
@@ -122,10 +124,9 @@ def prepare(
     run: RunFile, data: DatasetSpec, inputs: Inputs, tokenizer: Any, workspace: Workspace, reporter: Reporter
 ) -> Prepared:
     """Check, split and tokenise; the manifest that makes the result visible is written last."""
-    part = workspace.data / f"{inputs.key[7:19]}.part"
-    shutil.rmtree(part, ignore_errors=True)
-    make_folder(part)
-    with (workspace.data / "quarantine.jsonl").open("w", encoding="utf-8") as file:
+    durable.sweep(workspace.data)
+    part = Path(tempfile.mkdtemp(prefix=f".{inputs.key[7:19]}-", dir=workspace.data))
+    with durable.open_anew(workspace.data / "quarantine.jsonl") as file:
         quarantine = Quarantine(file)
         sources = open_sources(inputs.train, data.format, data.columns, "spec.dataset")
         others = [
@@ -246,8 +247,9 @@ def _publish(
         digest=split_digest([part / "train", part / "validation"]),
         report=workspace.uri_of(workspace.reports / "data.md"),
     )
-    final = workspace.data / inputs.key[7:19]
-    shutil.rmtree(final, ignore_errors=True)
+    final = workspace.data / part.name.removeprefix(".")  # a name of its own: nobody else's data is ever replaced
+    part.chmod(0o755)
+    durable.may_write()
     part.rename(final)
     manifest = {
         "key": inputs.key,
@@ -258,6 +260,7 @@ def _publish(
     durable.write_json(workspace.data / MANIFEST, manifest)
     prepared = find_prepared(workspace.data, inputs.key)
     assert prepared is not None, "just written"
+    _remove_others(workspace.data, final)
     report = status.dump() | {
         "rows": survey.rows,
         "supervisedTokens": train.supervised_tokens,
@@ -269,6 +272,14 @@ def _publish(
     }
     write_report(workspace.reports, report, tokenizer, prepared.train)
     return prepared
+
+
+def _remove_others(folder: Path, current: Path) -> None:
+    """Remove what was prepared before from other rows or settings, or by a process that was cut off."""
+    durable.may_write()
+    for path in folder.iterdir():
+        if path.is_dir() and path != current and (path / "train").is_dir():
+            durable.discard(path)
 
 
 def _drops(data: DatasetSpec, name: str) -> bool:

@@ -69,12 +69,13 @@ def run(run: RunFile, workspace: Workspace, reporter: Reporter) -> FinalLine:
     forms = _checked(run)
     prepared = open_prepared(workspace.data)
     assert run.model is not None, "the plan gives it to this stage"
-    with only_writer(workspace.root), on_sigterm() as stop, Watchdog(reporter) as watchdog:
+    with on_sigterm() as stop, only_writer(workspace.root, run, stop.request), Watchdog(reporter) as watchdog:
         reporter.say(f"Reading {run.model.uri}")
         local = resolve_model(run.model, workspace.models)
         fingerprint = digest_of([run.config_digest(), prepared.digest, local.revision])
         result = Result(workspace.reports / "training.json", fingerprint)
-        checkpoints = Checkpoints(workspace.checkpoints, fingerprint, run.training.checkpoints.keep)
+        keep, owner = run.training.checkpoints.keep, run.run.uid
+        checkpoints = Checkpoints(workspace.checkpoints, fingerprint, keep, owner=owner, epoch=run.epoch)
         final = result.read([workspace.artifacts / name for name in ("adapter", "merged")])
         if final is None:
             torch.set_num_threads(run.compute.cpu)

@@ -8,6 +8,7 @@ from urllib.parse import unquote, urlsplit
 
 import httpx2 as httpx
 
+from ..engine.durable import disown, may_write
 from .place import Fetched, Purpose, folder_for, require_room
 
 _TRIES = 4
@@ -66,9 +67,14 @@ def _download(client: httpx.Client, uri: str, folder: Path, name: str, room: int
         require_room(length, folder, room, uri.partition("?")[0])
         target.parent.mkdir(parents=True, exist_ok=True)
         tag_file.write_text(tag)
-        with part.open("ab" if done else "wb") as file:
+        if done:
+            disown(part)
+        else:
+            part.unlink(missing_ok=True)
+        with part.open("ab") as file:
             for block in response.iter_bytes():
                 file.write(block)
+    may_write()
     part.rename(target)
     tag_file.unlink()
     return Fetched(target, tag)

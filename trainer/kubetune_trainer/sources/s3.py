@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..engine.durable import may_write
 from .place import Fetched, Purpose, folder_for, require_room
 
 _MISSING = {"404", "NoSuchKey", "NoSuchBucket", "NotFound"}
@@ -115,5 +116,6 @@ def _download(
         client.download_file(bucket, entry.key, str(part))
         if part.stat().st_size != entry.size:
             raise OSError(f"{uri}: {entry.key} came with {part.stat().st_size} of {entry.size} bytes")
+        may_write()
         part.rename(target)
     return Fetched(next(iter(targets.values())) if single else folder, revision)

@@ -14,10 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from kubetune_api.report import parse_termination
+from kubetune_trainer.engine.checkpoint import Checkpoints
 from kubetune_trainer.engine.progress import History
 from kubetune_trainer.errors import Checkpointed
+from kubetune_trainer.paths import LOCK_FOLDER
 from unit.trainer import tiny
 from unit.trainer.recipes.runs import Job, new_job
 
@@ -101,9 +104,9 @@ def test_a_damaged_checkpoint_is_passed_over(
         stop_at(11, patch)
         with pytest.raises(Checkpointed):
             job.train(**SETTINGS)
-    found = sorted(path.name for path in job.workspace.checkpoints.iterdir())
-    assert found == ["step-00000009", "step-00000011"]
-    harm(job.workspace.checkpoints / "step-00000011")
+    found = sorted(job.workspace.checkpoints.iterdir())
+    assert [path.name[: path.name.rindex(".")] for path in found] == ["step-00000009.e00001", "step-00000011.e00001"]
+    harm(found[1])
     _, log = job.train(**SETTINGS)
     assert "Resuming at step 9 of 36" in log
     assert outcome(job) == outcome(left_alone)
@@ -184,3 +187,76 @@ def test_a_pod_killed_while_it_saves_leaves_nothing_half_written(
     assert weights == outcome(left_alone)[0]
     assert [json.loads(line) for line in losses] == [json.loads(line) for line in outcome(left_alone)[1]]
     assert not half_written()
+
+
+def files(job: Job) -> list[Path]:
+    """Return all files of a job but those of the lock."""
+    return sorted(path for path in job.folder.rglob("*") if path.is_file() and path.parent.name != LOCK_FOLDER)
+
+
+def test_a_pod_frozen_while_it_saves_finds_on_waking_that_a_newer_one_has_ended_the_run(
+    prepared: Job, left_alone: Job, tmp_path: Path
+) -> None:
+    job = prepared.again(tmp_path)
+    saving = {"training": {"checkpoints": {"everySteps": 1}}}
+
+    def half_written() -> bool:
+        return any(job.workspace.checkpoints.glob(".step-*"))
+
+    frozen = started(job, **saving)
+    assert wait_until(lambda: steps_done(job) >= 4 and half_written(), frozen)
+    frozen.send_signal(signal.SIGSTOP)
+    reached = steps_done(job)
+    try:
+        assert started(job, **saving, epoch=2).wait(120) == 0
+        before = outcome(job), files(job)
+        log = (job.folder / "log.txt").read_text()
+        assert f"Resuming at step {reached - 1} of 36" in log or f"Resuming at step {reached} of 36" in log
+    finally:
+        frozen.send_signal(signal.SIGCONT)
+    assert frozen.wait(60) == 75
+    final = parse_termination((job.folder / "termination.json").read_text())
+    assert final is not None
+    assert (final.exit_code, final.reason) == (75, "Superseded")
+    assert "epoch 2 of team/tiny took it over" in final.message
+    assert (outcome(job), files(job)) == before
+    assert outcome(job) == outcome(left_alone)
+
+
+def test_a_newer_epoch_goes_on_while_the_older_one_still_runs(prepared: Job, left_alone: Job, tmp_path: Path) -> None:
+    job = prepared.again(tmp_path)
+    older = started(job)
+    assert wait_until(lambda: steps_done(job) >= 2, older)
+    older.send_signal(signal.SIGSTOP)
+    newer = started(job, epoch=2)
+    assert wait_until((job.workspace.root / LOCK_FOLDER / "00000002.json").exists, newer)
+    older.send_signal(signal.SIGCONT)
+    assert older.wait(60) == 75
+    assert newer.wait(120) == 0
+    assert outcome(job) == outcome(left_alone)
+
+
+def test_a_checkpoint_that_comes_late_from_an_older_epoch_replaces_nothing(prepared: Job, tmp_path: Path) -> None:
+    tensors = {"weight/x": torch.zeros(1)}
+    newer = Checkpoints(tmp_path, "run", 2, owner="1", epoch=2)
+    newer.save(5, tensors, {})
+    Checkpoints(tmp_path, "run", 2, owner="1", epoch=1).save(9, tensors, {})
+    saved = newer.newest()
+    assert saved is not None
+    assert saved.step == 5
+    newer.save(6, tensors, {})
+    newer.save(7, tensors, {})
+    assert [path.name[:20] for path in sorted(tmp_path.iterdir())] == ["step-00000006.e00002", "step-00000007.e00002"]
+
+
+def test_checkpoints_of_another_job_in_the_same_folder_are_left_alone(tmp_path: Path) -> None:
+    tensors = {"weight/x": torch.zeros(1)}
+    Checkpoints(tmp_path, "other", 1, owner="2", epoch=9).save(90, tensors, {})
+    mine = Checkpoints(tmp_path, "run", 1, owner="1")
+    for step in (1, 2):
+        mine.save(step, tensors, {})
+    saved = mine.newest()
+    assert saved is not None
+    assert saved.step == 2
+    mine.remove_all()
+    assert [path.name[:13] for path in tmp_path.iterdir()] == ["step-00000090"]

@@ -17,9 +17,8 @@ from kubetune_api.report import ResolvedLine, parse_line
 from kubetune_trainer.data.prepared import open_prepared
 from kubetune_trainer.engine import durable
 from kubetune_trainer.engine.forward import Forward, pack
-from kubetune_trainer.engine.lock import only_writer
 from kubetune_trainer.engine.validation import Validation
-from kubetune_trainer.errors import BadDataset, BadSpec, DiskFull, Diverged, TrainerError
+from kubetune_trainer.errors import BadDataset, BadSpec, DiskFull, Diverged
 from kubetune_trainer.recipes import train
 from unit.trainer.recipes.runs import Job, new_job
 
@@ -258,13 +257,6 @@ def test_refuses_what_it_cannot_do_instead_of_ignoring_it(job: Job, changes: dic
     with pytest.raises(BadSpec) as caught:
         job.train(**changes)
     assert caught.value.message == message
-
-
-def test_only_one_process_trains_in_a_workspace(tmp_path: Path) -> None:
-    with only_writer(tmp_path), pytest.raises(TrainerError) as caught, only_writer(tmp_path, patience=0.05):
-        pytest.fail("two writers")
-    assert caught.value.reason == "WorkspaceBusy"
-    assert "give each FineTuneJob a workspace of its own" in caught.value.message
 
 
 def test_a_model_that_mixes_the_examples_of_a_row_gets_one_example_a_row(tmp_path: Path) -> None:

@@ -5,11 +5,23 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field, StringConstraints
 
-from .fields import ApiModel, LabelValue, Name, Quantity, ShortText, cel, nested
+from .fields import (
+    LABEL_KEY_PATTERN,
+    OBJECT_NAME_PATTERN,
+    ApiModel,
+    LabelValue,
+    Name,
+    ObjectName,
+    Quantity,
+    cel,
+    nested,
+)
 
 ResourceName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9.-]+/[A-Za-z0-9._-]+$", max_length=253)]
 EFFECT_PATTERN = "^(NoSchedule|PreferNoSchedule|NoExecute)$"
-LabelKey = Annotated[str, StringConstraints(min_length=1, max_length=317)]
+LabelKey = Annotated[str, StringConstraints(pattern=LABEL_KEY_PATTERN, min_length=1, max_length=317)]
+QueueName = Annotated[str, StringConstraints(pattern=OBJECT_NAME_PATTERN, min_length=1, max_length=63)]
+"""A name that Kueue reads from a label."""
 
 
 class Accelerator(ApiModel):
@@ -52,7 +64,13 @@ class Toleration(ApiModel):
     model_config = ConfigDict(
         json_schema_extra={
             "x-kubernetes-validations": [
-                cel("self.operator == 'Equal' || !has(self.value)", "operator Exists takes no value", ".value")
+                cel("self.operator == 'Equal' || !has(self.value)", "operator Exists takes no value", ".value"),
+                cel("self.operator == 'Exists' || has(self.key)", "operator Equal needs the key of a taint", ".key"),
+                cel(
+                    "!has(self.tolerationSeconds) || (has(self.effect) && self.effect == 'NoExecute')",
+                    "tolerationSeconds needs effect NoExecute",
+                    ".tolerationSeconds",
+                ),
             ]
         }
     )
@@ -88,11 +106,11 @@ class Topology(ApiModel):
 class Scheduling(ApiModel):
     """Queue, priority and node choice."""
 
-    queue_name: ShortText | None = None
+    queue_name: QueueName | None = None
     """queueName of a Kueue LocalQueue in this namespace; its quota decides when the run starts."""
-    workload_priority_class: ShortText | None = None
+    workload_priority_class: QueueName | None = None
     """workloadPriorityClass of Kueue: the order in the queue, apart from that of pods on nodes. Needs queueName."""
-    priority_class_name: ShortText | None = None
+    priority_class_name: ObjectName | None = None
     """priorityClassName of the pods, a PriorityClass of the cluster."""
     node_selector: Annotated[dict[str, LabelValue], Field(max_length=32)] = Field(
         default_factory=dict, json_schema_extra={"default": {}}
@@ -123,7 +141,7 @@ class Workspace(ApiModel):
 
     size: Quantity = "50Gi"
     """size of the volume claim that is made for the run: prepared data, the model, checkpoints and artifacts."""
-    storage_class_name: ShortText | None = None
+    storage_class_name: ObjectName | None = None
     """storageClassName of the claim; the cluster's default when absent."""
     claim_name: Name | None = None
     """claimName of an existing PersistentVolumeClaim to use instead of making one."""

@@ -5,14 +5,13 @@ HOME and USER are the image's: a kubelet that runs no images has those of its ow
 
 from collections.abc import Mapping, Sequence
 
+from ..plan.pod import OWN_ENV
 from .metadata import Manifest
 
-_ENVIRONMENT = {"HF_HUB_DISABLE_TELEMETRY": "1", "DO_NOT_TRACK": "1", "PYTHONUNBUFFERED": "1"}
 
-
-def environment(further: Mapping[str, str]) -> list[Manifest]:
-    """Return the variables of the container; those of the settings count more."""
-    return [{"name": name, "value": value} for name, value in (_ENVIRONMENT | dict(further)).items()]
+def environment(platform: Mapping[str, str], user: Mapping[str, str]) -> list[Manifest]:
+    """Return the variables of the container; those of the settings count more than ours, and the user's set neither."""
+    return [{"name": name, "value": value} for name, value in {**user, **OWN_ENV, **platform}.items()]
 
 
 def secret_sources(secrets: Sequence[str]) -> list[Manifest]:

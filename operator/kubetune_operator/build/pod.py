@@ -1,29 +1,30 @@
 """The pod of a stage: it passes the `restricted` level of the Pod Security Standards, and can talk to no API server."""
 
-from collections.abc import Mapping
-
 from kubetune_api.run import RUN_FILE_PATH, TERMINATION_LOG_PATH
 
-from ..plan.plan import CONTAINER, Placement, PodPlan, WorkspacePlan
+from ..plan.plan import CONTAINER, PodPlan, WorkspacePlan
 from ..settings import Settings
 from .environment import environment, secret_sources
 from .metadata import Manifest
+from .placement import placement_fields
 from .volumes import mounts, volumes
 
 
 def pod_spec(pod: PodPlan, workspace: WorkspacePlan, run_file: str, settings: Settings) -> Manifest:
     """Return the spec of a stage's pod; `run_file` names its ConfigMap."""
-    pull_secrets = [{"name": name} for name in settings.image_pull_secrets]
+    registries = dict.fromkeys([*settings.image_pull_secrets, *pod.image_pull_secrets])
+    named = {"serviceAccountName": pod.service_account_name, "runtimeClassName": pod.runtime_class_name}
     return {
         "restartPolicy": "Never",
         "terminationGracePeriodSeconds": settings.termination_grace_seconds,
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "securityContext": _pod_security(settings),
-        **({"imagePullSecrets": pull_secrets} if pull_secrets else {}),
-        **_placement(pod.placement),
+        **({"imagePullSecrets": [{"name": name} for name in registries]} if registries else {}),
+        **{name: value for name, value in named.items() if value},
+        **placement_fields(pod.placement, run_file),
         "containers": [_container(pod, workspace, settings)],
-        "volumes": volumes(workspace, pod.claims, run_file),
+        "volumes": volumes(workspace, pod, run_file),
     }
 
 
@@ -36,9 +37,9 @@ def _container(pod: PodPlan, workspace: WorkspacePlan, settings: Settings) -> Ma
         "command": list(settings.trainer_command),
         "args": [RUN_FILE_PATH],
         **({"envFrom": sources} if sources else {}),
-        "env": environment(settings.trainer_env),
+        "env": environment(settings.trainer_env, pod.env),
         "resources": _resources(pod),
-        "volumeMounts": mounts(workspace, pod.claims),
+        "volumeMounts": mounts(workspace, pod),
         "terminationMessagePath": TERMINATION_LOG_PATH,
         # What the trainer says in the end is its report; when it dies without a word, the end of its log is.
         "terminationMessagePolicy": "FallbackToLogsOnError",
@@ -66,13 +67,3 @@ def _pod_security(settings: Settings) -> Manifest:
         "fsGroupChangePolicy": "OnRootMismatch",
         "seccompProfile": {"type": "RuntimeDefault"},
     }
-
-
-def _placement(placement: Placement) -> Manifest:
-    fields: Mapping[str, object] = {
-        "nodeSelector": dict(placement.node_selector),
-        "affinity": {"nodeAffinity": placement.node_affinity} if placement.node_affinity else {},
-        "tolerations": [dict(toleration) for toleration in placement.tolerations],
-        "priorityClassName": placement.priority_class_name,
-    }
-    return {name: value for name, value in fields.items() if value}

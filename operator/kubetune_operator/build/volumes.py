@@ -4,16 +4,17 @@ from collections.abc import Sequence
 
 from kubetune_api.run import CLAIMS_PATH, WORKSPACE_PATH
 
-from ..plan.plan import WorkspacePlan
+from ..plan.plan import PodPlan, VolumePlan, WorkspacePlan
 from .config_map import RUN_FILE_FOLDER
 from .metadata import Manifest
 
 _SCRATCH_PATH = "/tmp"
 _SHARED_MEMORY_PATH = "/dev/shm"
 _WORKSPACE, _RUN_FILE, _SCRATCH, _SHARED_MEMORY = "workspace", "run-file", "scratch", "shared-memory"
+_EXTRA = "extra"
 
 
-def volumes(workspace: WorkspacePlan, claims: Sequence[str], run_file: str) -> list[Manifest]:
+def volumes(workspace: WorkspacePlan, pod: PodPlan, run_file: str) -> list[Manifest]:
     """Return the volumes; a claim of the user that is the workspace as well is there once."""
     return [
         {"name": _WORKSPACE, "persistentVolumeClaim": {"claimName": workspace.claim_name}},
@@ -22,14 +23,15 @@ def volumes(workspace: WorkspacePlan, claims: Sequence[str], run_file: str) -> l
         # Processes of one pod exchange tensors here; a container runtime gives 64 MiB when it is not asked.
         {"name": _SHARED_MEMORY, "emptyDir": {"medium": "Memory"}},
         *(
-            {"name": _name(workspace, claims, claim), "persistentVolumeClaim": {"claimName": claim}}
-            for claim in claims
+            {"name": _name(workspace, pod.claims, claim), "persistentVolumeClaim": {"claimName": claim}}
+            for claim in pod.claims
             if claim != workspace.claim_name
         ),
+        *({"name": f"{_EXTRA}-{index}", **_source(volume)} for index, volume in enumerate(pod.volumes)),
     ]
 
 
-def mounts(workspace: WorkspacePlan, claims: Sequence[str]) -> list[Manifest]:
+def mounts(workspace: WorkspacePlan, pod: PodPlan) -> list[Manifest]:
     """Return where each volume is seen; of what belongs to the user only the workspace can be written."""
     return [
         {"name": _WORKSPACE, "mountPath": WORKSPACE_PATH},
@@ -37,10 +39,20 @@ def mounts(workspace: WorkspacePlan, claims: Sequence[str]) -> list[Manifest]:
         {"name": _SCRATCH, "mountPath": _SCRATCH_PATH},
         {"name": _SHARED_MEMORY, "mountPath": _SHARED_MEMORY_PATH},
         *(
-            {"name": _name(workspace, claims, claim), "mountPath": f"{CLAIMS_PATH}/{claim}", "readOnly": True}
-            for claim in claims
+            {"name": _name(workspace, pod.claims, claim), "mountPath": f"{CLAIMS_PATH}/{claim}", "readOnly": True}
+            for claim in pod.claims
+        ),
+        *(
+            {"name": f"{_EXTRA}-{index}", "mountPath": volume.mount_path, "readOnly": True}
+            for index, volume in enumerate(pod.volumes)
         ),
     ]
+
+
+def _source(volume: VolumePlan) -> Manifest:
+    if volume.claim_name is not None:
+        return {"persistentVolumeClaim": {"claimName": volume.claim_name}}
+    return {"configMap": {"name": volume.config_map_name}}
 
 
 def _name(workspace: WorkspacePlan, claims: Sequence[str], claim: str) -> str:

@@ -7,7 +7,7 @@ from kubetune_api.fields import duration_seconds
 from kubetune_api.run import EvaluationRun, RunCandidate, RunFile, RunIdentity, Stage
 
 from ..settings import Settings
-from . import candidates, evaluation, max_runtime, resources, scheduling, tasks, unsupported, workspace
+from . import candidates, evaluation, max_runtime, pod, resources, scheduling, tasks, unsupported, workspace
 from .owner import owner_of
 from .plan import Owner, Plan, PodPlan, Refusal, StagePlan, Waiting, WorkspacePlan
 
@@ -36,6 +36,8 @@ def plan_eval_run(run: EvalRun, settings: Settings, jobs: candidates.Jobs) -> Pl
 def _refusals(spec: EvalRunSpec, settings: Settings) -> Iterator[Refusal]:
     yield from unsupported.refuse(spec.dump(), unsupported.EVAL_RUN)
     yield from evaluation.refuse_run(spec, settings)
+    yield from scheduling.refuse(spec.scheduling, spec.resources.nodes)
+    yield from pod.refuse(spec.pod, settings)
     yield from workspace.refuse(spec.workspace)
     yield from max_runtime.refuse(spec.max_runtime)
 
@@ -54,12 +56,13 @@ def _stage(
         ),
         image=settings.trainer_image,
     )
-    pod = PodPlan(
+    carrier = PodPlan(
         cpu=str(spec.resources.cpu),
         memory=str(spec.resources.memory),
         extended=resources.extended(spec.resources),
         placement=scheduling.placement(spec.scheduling, spec.resources, settings, accelerated=True),
         secrets=list(dict.fromkeys([*candidates.secrets(ready), *tasks.secrets(spec.tasks)])),
         claims=list(dict.fromkeys([*candidates.claims(ready), *tasks.claims(spec.tasks)])),
+        **pod.settings_of(spec.pod),
     )
-    return StagePlan(Stage.EVALUATE, run_file, pod)
+    return StagePlan(Stage.EVALUATE, run_file, carrier)

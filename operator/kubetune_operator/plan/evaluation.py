@@ -64,7 +64,8 @@ def eval_run_spec(
         approval=evaluation.approval,
         max_runtime=evaluation.max_runtime,
         retries=evaluation.retries,
-        resources=evaluation.resources or spec.resources,
-        scheduling=spec.scheduling,
+        resources=evaluation.resources or spec.resources.model_copy(update={"nodes": 1}),
+        scheduling=spec.scheduling.model_copy(update={"topology": None}),
+        pod=spec.pod,
         workspace=Workspace(claim_name=claim_name, size=spec.workspace.size),
     )

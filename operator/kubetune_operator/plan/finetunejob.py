@@ -10,10 +10,12 @@ from ..settings import Settings
 from . import (
     dataset,
     evaluation,
+    max_accelerator_hours,
     max_runtime,
     method,
     model,
     output,
+    pod,
     resources,
     scheduling,
     training,
@@ -44,6 +46,7 @@ def plan_fine_tune_job(job: FineTuneJob, settings: Settings) -> Plan | Refusal:
         retries=job.spec.retries,
         max_runtime_seconds=duration_seconds(job.spec.max_runtime),
         evaluation=follow_up,
+        max_accelerator_seconds=max_accelerator_hours.seconds(job.spec.max_accelerator_hours),
     )
 
 
@@ -54,9 +57,13 @@ def _refusals(spec: FineTuneJobSpec, settings: Settings) -> Iterator[Refusal]:
     yield from method.refuse(spec.method, spec.dataset)
     yield from training.refuse(spec.training)
     yield from resources.refuse("spec.resources", spec.resources)
+    yield from scheduling.refuse(spec.scheduling, spec.resources.nodes)
+    yield from pod.refuse(spec.pod, settings)
     yield from workspace.refuse(spec.workspace)
+    yield from workspace.refuse_nodes(spec.workspace, spec.resources.nodes, settings)
     yield from output.refuse(spec.output, spec.method)
     yield from max_runtime.refuse(spec.max_runtime)
+    yield from max_accelerator_hours.refuse(spec.max_accelerator_hours)
     if spec.evaluation is not None:
         yield from evaluation.refuse(spec.evaluation.spec, spec, settings)
 
@@ -78,15 +85,16 @@ def _stage(stage: Stage, spec: FineTuneJobSpec, owner: Owner, volume: WorkspaceP
         image=settings.trainer_image,
     )
     model_claims = [claim for claim in [uris.claim_of(spec.model.uri)] if claim]
-    pod = PodPlan(
+    carrier = PodPlan(
         cpu=str(spec.resources.cpu),
         memory=str(spec.resources.memory),
         extended=resources.extended(spec.resources) if accelerated else {},
         placement=scheduling.placement(spec.scheduling, spec.resources, settings, accelerated=accelerated),
         secrets=_unique([*model.secrets(spec.model), *dataset.secrets(spec.dataset)]),
         claims=_unique([*model_claims, *dataset.claims(spec.dataset)]),
+        **pod.settings_of(spec.pod),
     )
-    return StagePlan(stage, run_file, pod)
+    return StagePlan(stage, run_file, carrier)
 
 
 def _unique(names: list[str]) -> list[str]:

@@ -31,7 +31,7 @@ def compute(resources: Resources, *, accelerated: bool) -> Compute:
     """Return what the trainer is told of its pod."""
     return Compute(
         accelerators=resources.accelerator.count if accelerated else 0,
-        nodes=resources.nodes,
+        nodes=resources.nodes if accelerated else 1,
         cpu=max(1, int(quantity_value(resources.cpu))),
         memory_bytes=int(quantity_value(resources.memory)),
     )

@@ -54,13 +54,10 @@ FINETUNE_JOB = (
     NotYet("method.quantization", _absent, "use tuning LoRA or Full"),
     NotYet("training.compile", _one_of("Auto", "Off"), "use Auto or Off"),
     NotYet("training.optimizer", _one_of("AdamW"), "use AdamW"),
-    NotYet("resources.nodes", _one_of(1), "use one node, with more accelerators on it"),
-    NotYet("scheduling.queueName", _absent, "leave it out; the pods wait for free nodes by themselves"),
     NotYet("output.uri", _absent, "leave it out; the artifacts stay in the workspace, see status.artifacts"),
     NotYet("output.credentialsSecret", _absent, "leave it out; the artifacts stay in the workspace"),
     NotYet("output.formats.*", _one_of("Adapter", "Merged"), "write Adapter or Merged, and convert afterwards"),
     NotYet("tracking", _absent, "leave it out; the metrics are in the workspace below reports/"),
-    NotYet("maxAcceleratorHours", _absent, "use maxRuntime"),
 )
 
 _EVALUATION = (
@@ -73,14 +70,12 @@ _EVALUATION = (
     NotYet("tasks.*.metrics.*", lambda metric: metric != "Meteor", "use Rouge or Chrf"),
     NotYet("approval.required", _one_of(False), "leave it false, and read the report"),
     NotYet("resources.nodes", _one_of(1), "use one node"),
-    NotYet("scheduling.queueName", _absent, "leave it out; the pods wait for free nodes by themselves"),
 )
 
 EVAL_RUN = _EVALUATION
 JOB_EVALUATION = tuple(
     NotYet(f"evaluation.spec.{entry.path}", entry.accepts, entry.remedy)
     for entry in _EVALUATION
-    if not entry.path.startswith("scheduling")
 )
 
 

@@ -16,6 +16,16 @@ def refuse(workspace: Workspace) -> Iterator[Refusal]:
         yield bad("spec.workspace.size", f"{workspace.size} holds no model; give for example 50Gi")
 
 
+def refuse_nodes(workspace: Workspace, nodes: int, settings: Settings) -> Iterator[Refusal]:
+    """Refuse several nodes around a volume that one node at a time can mount; a claim of the user is his to know."""
+    if nodes > 1 and workspace.claim_name is None and settings.access_mode != "ReadWriteMany":
+        problem = (
+            f"{nodes} nodes share one workspace, and here workspaces are {settings.access_mode}; name a claim that is "
+            "ReadWriteMany in workspace.claimName, or ask for the setting access_mode: ReadWriteMany"
+        )
+        yield bad("spec.resources.nodes", problem)
+
+
 def plan(workspace: Workspace, owner: Owner, settings: Settings) -> WorkspacePlan:
     """Return the claim to make, or the one that the user brought."""
     return WorkspacePlan(

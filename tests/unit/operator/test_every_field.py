@@ -23,6 +23,7 @@ from unit.operator.builders import (
     snapshot,
     stage_job,
     stored,
+    training,
 )
 from unit.operator.variants import Spec, variants
 
@@ -34,6 +35,14 @@ _JOB = {
     "dataset": DATASET,
     "evaluation": {"spec": {"tasks": [_TASK], "candidates": [{"name": "other", "model": MODEL}]}},
 }
+#: A job of several nodes in a queue, where what is refused for a job on one node is acted on.
+_GANG = _JOB | {
+    "resources": {"nodes": 2},
+    "scheduling": {"queueName": "team-a", "topology": {"key": "rack"}},
+    "workspace": {"claimName": "mine"},
+    "pod": {"volumes": [{"mountPath": "/mnt/cache", "claimName": "cache"}], "env": [{"name": "NCCL_DEBUG"}]},
+}
+_GANG_FIELDS = ("spec.resources.", "spec.scheduling.", "spec.pod.")
 _RUN = {"candidates": [BASELINE, {"name": "other", "model": MODEL}], "tasks": [_TASK]}
 
 
@@ -45,6 +54,14 @@ def _cases(model: Any, base: Spec) -> list[Any]:
 @pytest.mark.parametrize(("path", "spec"), _cases(FineTuneJobSpec, _JOB))
 def test_every_field_of_a_job_is_acted_on_or_refused(path: str, spec: Spec) -> None:
     base = FineTuneJobSpec.model_validate(_JOB).dump()
+    assert _acted_on(path, job_manifest(**base), job_manifest(**spec))
+
+
+@pytest.mark.parametrize(
+    ("path", "spec"), [case for case in _cases(FineTuneJobSpec, _GANG) if str(case.values[0]).startswith(_GANG_FIELDS)]
+)
+def test_every_field_of_the_pods_of_a_job_of_several_nodes_is_acted_on_or_refused(path: str, spec: Spec) -> None:
+    base = FineTuneJobSpec.model_validate(_GANG).dump()
     assert _acted_on(path, job_manifest(**base), job_manifest(**spec))
 
 
@@ -72,6 +89,10 @@ def _seen(manifest: Manifest) -> list[object]:
         assert not isinstance(subject, Refusal)
         running = pod(stage, started=6 * 3600)
         outcomes.append(observe(snapshot(subject, jobs=[stage_job(stage)], pods=[running]), NOW))
+    if manifest["kind"] == "FineTuneJob":
+        subject = parse(manifest | {"status": training(acceleratorSeconds=10 * 3600)})
+        assert not isinstance(subject, Refusal)
+        outcomes.append(observe(snapshot(subject, jobs=[stage_job("train")], pods=[pod("train")]), NOW))
     return outcomes
 
 

@@ -117,9 +117,30 @@ def test_what_the_trainer_cannot_do_is_refused_before_the_data_is_prepared() -> 
 
 
 def test_what_is_not_supported_yet_is_refused_with_its_path_and_a_way_out() -> None:
-    found = refusal(scheduling={"queueName": "team-a"})
-    assert (found.reason, found.field) == ("NotSupportedYet", "spec.scheduling.queueName")
-    assert found.message.endswith("leave it out; the pods wait for free nodes by themselves")
+    found = refusal(method={"objective": "DPO"})
+    assert (found.reason, found.field) == ("NotSupportedYet", "spec.method.objective")
+    assert found.message.endswith("use SFT")
+
+
+def test_only_training_takes_several_nodes() -> None:
+    spec = {"resources": {"nodes": 2}, "workspace": {"claimName": "shared"}, "evaluation": {"spec": {"tasks": [TASK]}}}
+    decided = planned(**spec, scheduling={"topology": {"key": "rack"}})
+    assert [stage.run_file.compute.nodes for stage in decided.stages] == [1, 2]
+    assert decided.evaluation is not None
+    assert (decided.evaluation.resources.nodes, decided.evaluation.scheduling.topology) == (1, None)
+
+
+def test_several_nodes_need_a_workspace_that_all_of_them_mount() -> None:
+    found = refusal(resources={"nodes": 2})
+    assert (found.reason, found.field) == ("BadSpec", "spec.resources.nodes")
+    assert "workspaces are ReadWriteOnce" in found.message
+    planned(Settings(access_mode="ReadWriteMany"), resources={"nodes": 2})
+
+
+def test_a_limit_of_accelerator_hours_is_counted_in_seconds() -> None:
+    assert planned(maxAcceleratorHours="1.5").max_accelerator_seconds == 5400
+    assert planned().max_accelerator_seconds is None
+    assert refusal(maxAcceleratorHours="0").field == "spec.maxAcceleratorHours"
 
 
 def test_the_evaluation_implies_the_tuned_model_and_the_base() -> None:

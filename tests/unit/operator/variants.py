@@ -24,6 +24,8 @@ _POOL: tuple[Any, ...] = (
         "https://a.example",
         "https://b.example",
         "example.com/npu",
+        "/mnt/other",
+        "/mnt/another",
         "Exists",
         "NoExecute",
     ),

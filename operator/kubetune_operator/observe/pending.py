@@ -55,8 +55,8 @@ def _where(snapshot: Snapshot) -> str:
     last = last_try(snapshot, current_stage(snapshot), current_run(snapshot))
     assert last is not None
     pods = sorted(last.pods, key=lambda pod: pod.index)
-    nodes = ", ".join(dict.fromkeys(pod.node for pod in pods if pod.node))
-    on = f" on node{'s' if len(pods) > 1 else ''} {nodes}" if nodes else ""
+    nodes = list(dict.fromkeys(pod.node for pod in pods if pod.node))
+    on = f" on node{'s' if len(nodes) > 1 else ''} {', '.join(nodes)}" if nodes else ""
     return f"pod {pods[0].name} runs{on}" if len(pods) == 1 else f"{len(pods)} pods run{on}"
 
 

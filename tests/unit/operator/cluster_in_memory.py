@@ -17,6 +17,9 @@ class InMemory:
         self.writes: list[tuple[str, str, str]] = []
         self.refusals: dict[str, ApiError] = {}
         """Errors that creating an object of a kind answers with."""
+        self.unreadable: set[str] = set()
+        """Kinds that may not be listed."""
+        self.undeletable: ApiError | None = None
         self.logs: dict[str, str] = {}
         self.log_reads = 0
         for entry in objects:
@@ -42,6 +45,8 @@ class InMemory:
         return copy.deepcopy(self.objects[kind, namespace, name])
 
     async def list(self, kind: str, namespace: str | None, **selectors: str) -> list[Document]:
+        if kind in self.unreadable:
+            raise api_error(403, "Forbidden", f"User cannot list {kind}")
         wanted = dict(part.split("=") for part in selectors.get("labelSelector", "").split(",") if part)
         return [
             copy.deepcopy(entry)
@@ -74,6 +79,8 @@ class InMemory:
         return self.put(stored | {part: merged(stored.get(part, {}), patch[part])})
 
     async def delete(self, kind: str, namespace: str, name: str, uid: str | None = None) -> None:
+        if self.undeletable is not None:
+            raise self.undeletable
         self.writes.append(("delete", kind, name))
         self.objects.pop((kind, namespace, name), None)
 

@@ -1,6 +1,7 @@
 """One look at one object, against a cluster in memory: what is written, in which order, and never twice."""
 
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 
@@ -89,6 +90,55 @@ async def test_a_job_that_cannot_be_made_is_a_condition_that_heals(error: Any, t
     del cluster.refusals["Job"]
     await reconciler.reconcile(KEY)
     assert ("create", "Job", PREPARE) in cluster.writes
+
+
+@pytest.mark.parametrize(("kind", "named"), [("Job", "list jobs"), ("Pod", "list pods")])
+async def test_children_that_may_not_be_read_are_a_condition_that_heals(kind: str, named: str) -> None:
+    cluster = InMemory(job_manifest())
+    reconciler = operator(cluster)
+    await reconciler.reconcile(KEY)
+    made, before = list(cluster.writes), cluster.objects["FineTuneJob", "team", "bot"]["status"]
+    cluster.unreadable.add(kind)
+    assert await reconciler.reconcile(KEY) == 30
+    assert reason(cluster) == "Forbidden"
+    after = cluster.objects["FineTuneJob", "team", "bot"]["status"]
+    (told,) = [entry["message"] for entry in after["conditions"] if entry["type"] == "Progressing"]
+    assert f"may not {named}" in told
+    assert "Check its Role" in told
+    assert {key: value for key, value in after.items() if key != "conditions"} == {
+        key: value for key, value in before.items() if key != "conditions"
+    }
+    settled = list(cluster.writes)
+    assert await reconciler.reconcile(KEY) == 30
+    assert cluster.writes == settled, "a hot loop of writes"
+    assert [write for write in settled if write not in made and write[0] != "patch"] == [("create", "Event", ANY)]
+    cluster.unreadable.clear()
+    await reconciler.reconcile(KEY)
+    assert reason(cluster) == "Preparing"
+
+
+async def test_a_job_that_may_not_be_stopped_is_told_of() -> None:
+    cluster = InMemory(job_manifest())
+    reconciler = operator(cluster)
+    await reconciler.reconcile(KEY)
+    stored = cluster.objects["FineTuneJob", "team", "bot"]
+    cluster.put(stored | {"spec": stored["spec"] | {"suspend": True}})
+    cluster.undeletable = api_error(403, "Forbidden", "User cannot delete jobs")
+    assert await reconciler.reconcile(KEY) == 15
+    assert reason(cluster) == "Forbidden"
+    cluster.undeletable = None
+    await reconciler.reconcile(KEY)
+    assert ("delete", "Job", PREPARE) in cluster.writes
+
+
+async def test_a_later_run_reads_whether_its_workspace_is_there_and_makes_it_when_it_is_not() -> None:
+    cluster = InMemory(job_manifest(training(runs=2, epoch=3)))
+    await operator(cluster).reconcile(KEY)
+    assert ("create", "PersistentVolumeClaim", WORKSPACE) in cluster.writes
+    again = InMemory(job_manifest(training(runs=2, epoch=3)), cluster.of("PersistentVolumeClaim")[0])
+    again.refusals["PersistentVolumeClaim"] = api_error(409, "AlreadyExists", "a write that need not be")
+    await operator(again).reconcile(KEY)
+    assert [write[1] for write in again.writes if write[0] == "create"] == ["ConfigMap", "Job"]
 
 
 async def test_an_attempt_is_counted_once_although_the_status_is_written_twice() -> None:

@@ -22,6 +22,7 @@ from ..settings import Settings
 from .client import Client, Document
 from .keys import Key
 from .logs import LogReader
+from .occupancy import OccupancyReader
 
 _NODES_FRESH = 10.0
 
@@ -40,6 +41,7 @@ class Gatherer:
             node_lost_grace=settings.node_lost_grace_seconds,
             hopeless_after=settings.hopeless_after_seconds,
         )
+        self._occupancy = OccupancyReader(client, settings)
         self._nodes: tuple[float, list[NodeView] | None] = (-_NODES_FRESH, None)
 
     async def subject(self, key: Key) -> Document | None:
@@ -88,6 +90,7 @@ class Gatherer:
             reports=await self._logs.read(key, pods),
             events=await self._events(key, subject, jobs, pods) if _waits_for_something(views, pods) else (),
             nodes=await self._inventory() if _depends_on_nodes(views, pods) else None,
+            occupancy=await self._occupancy.read() if _wants_accelerators(pods) else None,
             evaluation=evaluation,
             tuning=self._tuning,
         )
@@ -186,6 +189,10 @@ def _depends_on_nodes(jobs: Mapping[str, JobView], pods: list[PodView]) -> bool:
     if any(pod.unschedulable is not None or (pod.deleted is not None and not pod.ended) for pod in pods):
         return True
     return any(job.failed_reason is not None for job in jobs.values())
+
+
+def _wants_accelerators(pods: list[PodView]) -> bool:
+    return any(pod.unschedulable is not None and pod.demand is not None and pod.demand.extended for pod in pods)
 
 
 @contextmanager

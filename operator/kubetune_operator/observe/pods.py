@@ -8,6 +8,7 @@ from typing import Any
 from kubetune_api import names
 
 from ..plan.plan import CONTAINER
+from .demand import Demand, demand_of
 from .timestamps import parse_time
 
 _INDEX = "batch.kubernetes.io/job-completion-index"
@@ -46,6 +47,8 @@ class PodView:
     scheduled_at: datetime | None = None
     index: int = 0
     """Number of the pod among those that train together."""
+    demand: Demand | None = None
+    """What it asks of a node."""
     lost: bool = False
     """Whether its node was given up: the pod object is there, but nothing will be heard of it in time."""
 
@@ -104,6 +107,7 @@ def pod_view(pod: Mapping[str, Any]) -> PodView:
         disrupted_at=_time(disruption.get("lastTransitionTime")) if disrupted else None,
         scheduled_at=_time(scheduled.get("lastTransitionTime")) if scheduled.get("status") == "True" else None,
         index=_index(metadata),
+        demand=demand_of(spec),
     )
 
 

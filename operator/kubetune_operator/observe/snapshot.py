@@ -14,6 +14,7 @@ from kubetune_api.report import EvalProgressLine, FinalLine
 from ..plan import Plan, Refusal, Subject
 from ..plan.launch import QUEUE_LABEL
 from .nodes import NodeView
+from .occupancy import Occupancy
 from .pods import PodView
 from .timestamps import parse_time
 
@@ -101,6 +102,8 @@ class Snapshot:
     events: Sequence[EventView] = ()
     nodes: Sequence[NodeView] | None = None
     """None when they may not be listed."""
+    occupancy: Occupancy | None = None
+    """Who holds the accelerators; read when a pod waits for one."""
     evaluation: EvalRun | None = None
     """The owned EvalRun."""
     failures: Sequence[ApplyFailure] = ()

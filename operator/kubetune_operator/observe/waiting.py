@@ -1,15 +1,18 @@
 """Why a pod does not run, and what to do: from its own state, events about it, and the nodes there are."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
 
+from kubetune_api.fields import quantity_value
 from kubetune_api.resources import Resources
 
-from ..plan.accelerators import match_expressions
-from .nodes import NodeView, inventory
+from .demand import demand_for
 from .pods import PodView
 from .snapshot import EventView, Snapshot
+from .unschedulable import find
 
 UNSCHEDULABLE = "Unschedulable"
 
@@ -22,6 +25,10 @@ class Wait:
     message: str
     hopeless: bool = False
     """Whether no amount of waiting helps: somebody has to change something."""
+    cause: str = ""
+    """For Unschedulable: Impossible, Busy, Closed, VolumeElsewhere or Unknown."""
+    ends: datetime | None = None
+    """When what is waited for should be free, by the estimate of whoever holds it."""
 
 
 _IMAGE_REASONS = ("ImagePullBackOff", "ErrImagePull", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable")
@@ -31,6 +38,8 @@ _NEVER = ("InvalidImageName", "ErrImageNeverPull")
 _NO_IMAGE = re.compile(r"not found|manifest unknown|unauthorized|denied|forbidden|does not exist", re.IGNORECASE)
 #: What the kubelet and the volume controllers say of a Secret, ConfigMap, key or class that is not there.
 _MISSING = re.compile(r"not found|couldn't find key|references non-existent", re.IGNORECASE)
+_FREE_QUOTA = "free quota of the namespace, or ask for less"
+_QUOTA = re.compile(r"(requested|limited): ([^:]*?)(?=, used:|$)")
 #: Events that explain why nothing starts, with the reason and remedy that people get.
 _EVENTS = {
     "FailedCreate": ("PodCreationFailed", "the Job controller tries again by itself"),
@@ -47,9 +56,7 @@ def why_pending(snapshot: Snapshot, pod: PodView | None, resources: Resources) -
     if pod is None:
         return _from_events(snapshot.events, ("Job", "PersistentVolumeClaim"))
     if pod.unschedulable is not None:
-        return _volume_missing(snapshot, pod.unschedulable) or Wait(
-            UNSCHEDULABLE, _unschedulable(snapshot, pod, resources)
-        )
+        return _volume_missing(snapshot, pod.unschedulable) or _unschedulable(snapshot, pod, resources)
     if pod.waiting_reason in _IMAGE_REASONS:
         message = f"image cannot be pulled: {pod.waiting_message or pod.waiting_reason}"
         remedy = "Check the operator's trainer_image and image_pull_secrets"
@@ -84,46 +91,35 @@ def _from_events(events: Sequence[EventView], kinds: tuple[str, ...]) -> Wait | 
             reason, remedy = _EVENTS[event.reason]
             hopeless = _MISSING.search(event.message) is not None
             if "exceeded quota" in event.message:
-                reason, remedy = "QuotaExceeded", "free quota of the namespace, or ask for less"
+                reason, hopeless = "QuotaExceeded", _over_quota(event.message)
+                remedy = "ask for less: this is more than the whole quota" if hopeless else _FREE_QUOTA
             elif "violates PodSecurity" in event.message:
-                reason, remedy = "PodForbidden", "the namespace's Pod Security level forbids the pod"
-                hopeless = True
+                reason, hopeless = "PodForbidden", True
+                remedy = "the namespace's Pod Security level forbids the pod"
+            elif "admission webhook" in event.message and "denied the request" in event.message:
+                reason, hopeless = "PodForbidden", True
+                remedy = "a webhook of this cluster refuses the pod; ask whoever runs it"
             return Wait(reason, f"{event.message.strip()}; {remedy}", hopeless)
     return None
 
 
-def _unschedulable(snapshot: Snapshot, pod: PodView, resources: Resources) -> str:
-    wanted = resources.accelerator
-    accelerated = pod.stage != "prepare" and wanted.count > 0
-    said = f" (scheduler: {pod.unschedulable})" if pod.unschedulable else ""
-    if not accelerated:
-        what = f"waiting for {resources.cpu} cores and {resources.memory} of memory"
-        return f"{what}{said}. Add a node, or lower resources.cpu or resources.memory"
-    product = f" ({wanted.product})" if wanted.product else ""
-    what = f"waiting for {wanted.count} x {wanted.resource_name}{product}"
-    if snapshot.nodes is None:
-        return f"{what}{said}. Add a node that offers it, or set resources.accelerator.count: 0"
-    offering = [node for node in snapshot.nodes if node.amount(wanted.resource_name) > 0]
-    found = inventory(snapshot.nodes)
-    if not offering:
-        message = f"{what}: no node offers it ({found})"
-        return f"{message}. Add a node with {wanted.resource_name}, or set resources.accelerator.count: 0"
-    if all(node.amount(wanted.resource_name) < wanted.count for node in offering):
-        most = max(node.amount(wanted.resource_name) for node in offering)
-        return f"{what}: no node has more than {most} ({found}). Lower resources.accelerator.count or add a larger node"
-    if not any(_matches(node, resources) for node in offering):
-        message = f"{what}: no node has the product or memory asked for ({found})"
-        return f"{message}. Change resources.accelerator.product or memory, or add such a node"
-    return f"{what}: all of them are in use{said}. It starts when a node is free"
+def _over_quota(message: str) -> bool:
+    """Tell whether more is asked for than the whole quota: `requested: cpu=8, used: cpu=0, limited: cpu=4`."""
+    parts = {name: dict(_pairs(text)) for name, text in _QUOTA.findall(message)}
+    limited = parts.get("limited", {})
+    return any(name in limited and amount > limited[name] for name, amount in parts.get("requested", {}).items())
 
 
-def _matches(node: NodeView, resources: Resources) -> bool:
-    for expression in match_expressions(resources.accelerator):
-        label, values = node.labels.get(str(expression["key"])), expression["values"]
-        assert isinstance(values, list)
-        if expression["operator"] == "Gt":
-            if label is None or not label.isdigit() or int(label) <= int(values[0]):
-                return False
-        elif label not in values:
-            return False
-    return True
+def _pairs(text: str) -> Iterator[tuple[str, Decimal]]:
+    for pair in text.split(","):
+        name, _, amount = pair.strip().rpartition("=")
+        try:
+            yield name, quantity_value(amount)
+        except ValueError:
+            continue
+
+
+def _unschedulable(snapshot: Snapshot, pod: PodView, resources: Resources) -> Wait:
+    demand = pod.demand or demand_for(resources, accelerated=pod.stage != "prepare")
+    found = find(demand, resources, snapshot.nodes, snapshot.occupancy, pod.unschedulable or "")
+    return Wait(UNSCHEDULABLE, found.message, cause=found.cause, ends=found.ends)

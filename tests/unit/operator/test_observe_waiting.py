@@ -6,12 +6,14 @@ import pytest
 
 from kubetune_operator.observe import EventView
 from kubetune_operator.observe.nodes import NodeView, inventory, node_view
+from kubetune_operator.observe.waiting import why_pending
 from unit.operator.builders import (
     conditions,
     fine_tune_job,
     look,
     message,
     pod,
+    snapshot,
     stage_job,
     stored,
     training,
@@ -38,22 +40,27 @@ def waiting(nodes: list[NodeView] | None, **accelerator: Any) -> str:
 
 def test_says_that_no_node_offers_the_accelerator_and_what_to_do() -> None:
     assert waiting([CPU_ONLY]) == (
-        "waiting for 1 x nvidia.com/gpu: no node offers it (1 node: cpu-only). "
+        "needs 1 x nvidia.com/gpu: no node offers it (1 node: cpu-only). "
         "Add a node with nvidia.com/gpu, or set resources.accelerator.count: 0"
     )
 
 
 def test_says_that_no_node_has_enough_of_them() -> None:
-    assert "no node has more than 8 (1 node: 8 x H100)" in waiting([H100], count=16)
+    assert waiting([H100], count=16) == (
+        "needs 16 x nvidia.com/gpu on one node: no node can ever take it (1 node: 8 x H100). Nearest: node node-2 "
+        "has 8 nvidia.com/gpu (asked: 16). To do: lower resources.accelerator.count, or add a larger node"
+    )
 
 
 def test_says_that_no_node_has_the_product() -> None:
-    assert "no node has the product or memory asked for" in waiting([H100], product="B200")
+    assert "Nearest: node node-2 has H100 (asked: B200). To do: change resources.accelerator.product" in waiting(
+        [H100], product="B200"
+    )
 
 
 def test_a_card_of_80_gb_fits_80_gib_asked_for() -> None:
-    assert "all of them are in use" in waiting([H100], memory="80Gi")
-    assert "no node has the product or memory" in waiting([H100], memory="94Gi")
+    assert "all in use by other pods" in waiting([H100], memory="80Gi")
+    assert "node-2 has accelerators of 80Gi (asked: more)" in waiting([H100], memory="94Gi")
 
 
 def test_without_the_right_to_list_nodes_the_scheduler_is_quoted() -> None:
@@ -62,7 +69,11 @@ def test_without_the_right_to_list_nodes_the_scheduler_is_quoted() -> None:
 
 def test_a_stage_without_accelerators_waits_for_cores_and_memory() -> None:
     seen = look(fine_tune_job(stored()), jobs=[stage_job("prepare")], pods=[unschedulable("prepare")], nodes=[CPU_ONLY])
-    assert "waiting for 4 cores and 16Gi of memory" in message(seen, "Progressing")
+    assert message(seen, "Progressing") == (
+        "needs 4 cores and 16Gi of memory: no node can ever take it (1 node: cpu-only). Nearest: node "
+        "node-1 has 2 cores (asked: 4 cores) and has 8Gi of memory (asked: 16Gi of memory). To do: lower resources.cpu"
+        ", or add a larger node; lower resources.memory, or add a larger node"
+    )
 
 
 def test_a_claim_that_does_not_exist_is_named() -> None:
@@ -117,6 +128,28 @@ def test_events_explain_a_job_without_pods(event: EventView, reason: str) -> Non
     seen = look(fine_tune_job(stored()), jobs=[stage_job("prepare")], events=[event])
     assert conditions(seen)["Progressing"] == ("False", reason)
     assert event.message in message(seen, "Progressing")
+
+
+@pytest.mark.parametrize(
+    ("message", "hopeless", "says"),
+    [
+        (
+            "exceeded quota: q, requested: cpu=2,memory=1Gi, used: cpu=3,memory=0, limited: cpu=4,memory=8Gi",
+            False,
+            "free quota",
+        ),
+        ("exceeded quota: q, requested: cpu=8, used: cpu=0, limited: cpu=4", True, "more than the whole quota"),
+        ('admission webhook "p.example" denied the request: no', True, "a webhook of this cluster refuses"),
+        ("violates PodSecurity", True, "Pod Security level"),
+    ],
+)
+def test_a_pod_that_may_not_be_made_says_whether_waiting_helps(message: str, hopeless: bool, says: str) -> None:
+    seen = snapshot(
+        fine_tune_job(stored()), jobs=[stage_job("prepare")], events=[EventView("FailedCreate", message, "Job")]
+    )
+    why = why_pending(seen, None, seen.subject.spec.resources)
+    assert why is not None
+    assert (why.hopeless, says in why.message) == (hopeless, True)
 
 
 def test_equal_nodes_are_counted_together() -> None:

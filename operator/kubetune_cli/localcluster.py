@@ -110,6 +110,7 @@ def _start_operator(state: LocalState) -> bool:
         "KUBETUNE_TERMINATION_GRACE_SECONDS": "60",
         "KUBETUNE_PROGRESS_INTERVAL_SECONDS": "3",
         "KUBETUNE_WAITING_INTERVAL_SECONDS": "2",
+        "KUBETUNE_LEADER_ELECTION": "false",  # there is one, and a new one need not wait for the old
         "KUBETUNE_HTTP_BIND": f"127.0.0.1:{port}",
     }
     program.start(python("kubetune_operator"), environ, port=port)

@@ -1,7 +1,6 @@
 """Start the operator: `python -m kubetune_operator`, with KUBECONFIG or a service account, and KUBETUNE_* settings."""
 
 import asyncio
-import logging
 import os
 import signal
 import sys
@@ -13,6 +12,8 @@ from .settings import Settings
 
 #: Settings, kubeconfig or address of the pages are of no use: a restart without a change mends nothing.
 _USAGE = 64
+#: Enough to let the last write land and to give the Lease back.
+_END_SECONDS = 4.0
 
 
 def main() -> int:
@@ -39,15 +40,13 @@ async def _until_stopped(settings: Settings) -> None:
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    task = asyncio.create_task(run(settings))
+    task = asyncio.create_task(run(settings, stop))
     stopped = asyncio.create_task(stop.wait())
     await asyncio.wait({task, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    stopped.cancel()
+    await asyncio.wait({task}, timeout=_END_SECONDS)
     if task.done():
         task.result()
-    logging.getLogger(__name__).info("stopping")
-    task.cancel()
-    stopped.cancel()
-    await asyncio.wait({task}, timeout=3)
 
 
 if __name__ == "__main__":

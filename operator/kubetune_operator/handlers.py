@@ -1,6 +1,6 @@
 """TRIGGER: every watched event puts a key in the queue. Nothing here raises, writes or decides."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import kopf
@@ -18,14 +18,18 @@ OURS = {names.LABEL_MANAGED_BY: names.MANAGED_BY}
 class Trigger:
     """Turns what is seen of the cluster into keys of the queue."""
 
-    def __init__(self, enqueue: Callable[[Key], None], metrics: Metrics) -> None:
+    def __init__(
+        self, enqueue: Callable[[Key], None], metrics: Metrics, settled: Callable[[Key], None] = lambda key: None
+    ) -> None:
         self._enqueue = enqueue
         self._metrics = metrics
+        self._settled = settled
 
     def see(self, manifest: Mapping[str, Any]) -> None:
         """A FineTuneJob or EvalRun is there: look at it, unless nothing is left to do about it."""
         if is_settled(manifest):
             self._metrics.see_phase(key_of(manifest), manifest["status"].get("phase"))
+            self._settled(key_of(manifest))
         else:
             self._enqueue(key_of(manifest))
         self.see_child(manifest)
@@ -42,11 +46,12 @@ class Trigger:
             self._enqueue(owner)
 
 
+Login = Callable[[], Awaitable[kopf.AiohttpSession]]
 Post = Callable[[Callable[[Any], None], Any], None]
 """Calls a function with an argument in the thread of the queue."""
 
 
-def register(registry: kopf.OperatorRegistry, trigger: Trigger, post: Post) -> None:
+def register(registry: kopf.OperatorRegistry, trigger: Trigger, post: Post, login: Login) -> None:
     """Watch both kinds, and the Jobs and Pods made for them."""
 
     async def on_object(event: Any, body: Any, **_: Any) -> None:
@@ -55,11 +60,11 @@ def register(registry: kopf.OperatorRegistry, trigger: Trigger, post: Post) -> N
     async def on_child(body: Any, **_: Any) -> None:
         post(trigger.see_child, body)
 
-    def login(**arguments: Any) -> Any:
-        return kopf.login_with_kubeconfig(**arguments) or kopf.login_with_service_account(**arguments)
+    async def log_in(**_: Any) -> kopf.AiohttpSession:
+        return await login()
 
     for plural in ("finetunejobs", "evalruns"):
         kopf.on.event(GROUP, VERSION, plural, registry=registry)(on_object)
     kopf.on.event("batch", "v1", "jobs", labels=OURS, registry=registry)(on_child)
     kopf.on.event("", "v1", "pods", labels=OURS, registry=registry)(on_child)
-    kopf.on.login(registry=registry)(login)
+    kopf.on.login(registry=registry)(log_in)

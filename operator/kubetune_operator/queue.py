@@ -53,7 +53,7 @@ class WorkQueue:
 
     async def idle(self) -> None:
         """Wait until nothing is worked on."""
-        while self._working_since:
+        while self._working_since:  # noqa: ASYNC110 - once, at the end of the process
             await asyncio.sleep(0.01)
 
     def drop(self, key: Key) -> None:

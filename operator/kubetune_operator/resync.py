@@ -1,6 +1,7 @@
 """A full LIST in pages now and then: finds what the watches missed, deletions among it."""
 
 import asyncio
+import contextlib
 import logging
 import random
 
@@ -25,12 +26,18 @@ class Resync:
         self._settings = settings
         self._trigger = trigger
         self._metrics = metrics
+        self._wanted = asyncio.Event()
         self.problem: str | None = "the cluster has not been read yet"
         """Why the last LIST failed; None after one that did not."""
+
+    def soon(self) -> None:
+        """List without waiting for the interval."""
+        self._wanted.set()
 
     async def run(self) -> None:
         """List until cancelled; one that fails is tried again soon."""
         while True:
+            self._wanted.clear()
             try:
                 await self.once()
                 self.problem = None
@@ -39,7 +46,8 @@ class Resync:
                 self.problem = str(error)
                 logger.warning("the cluster cannot be listed: %s", error)
                 pause = _RETRY_SECONDS
-            await asyncio.sleep(pause)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wanted.wait(), pause)
 
     async def once(self) -> None:
         """List everything once.

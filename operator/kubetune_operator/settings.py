@@ -79,7 +79,7 @@ class Settings(BaseModel):
     namespaces: Names = []
     """Namespaces to work in, separated by commas; all of them when empty."""
     leader_election: bool = True
-    """Agree with other replicas, through a Lease, which one writes; switch it off only where there is never a second."""
+    """Agree with other replicas, through a Lease, which one writes; switch it off only where there is but one."""
     lease_name: str = Field(default="kubetune-operator", min_length=1)
     """Name of the Lease; replicas with the same one work together."""
     lease_namespace: str = ""

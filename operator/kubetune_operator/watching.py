@@ -9,10 +9,14 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import aiohttp
 import kopf
 
+from . import signs
+from .cluster.client import Client
 from .handlers import OURS, Post, Trigger, register
 from .settings import Settings
+from .signs import Signs
 from .telemetry.metrics import Metrics
 
 logger = logging.getLogger(__name__)
@@ -20,6 +24,7 @@ logging.getLogger("kopf._core.reactor.running").addFilter(lambda record: "OS sig
 
 _STABLE_AFTER = 60.0
 _FIRST_PAUSE, _LAST_PAUSE = 0.5, 8.0
+_BEAT_SECONDS = 1.0
 
 
 class _EndlessBackoffs:
@@ -43,10 +48,13 @@ def kopf_settings() -> kopf.OperatorSettings:
     settings.watching.connect_timeout = 5
     settings.watching.reconnect_backoff = 0.5
     settings.watching.chunk_size = 500
+    # A bookmark comes every minute: a stream that says nothing for longer is dead, whatever TCP thinks of it.
+    settings.watching.inactivity_timeout = 75.0
     selector = ",".join(f"{label}={value}" for label, value in OURS.items())
     for children in (("batch", "v1", "jobs"), ("", "v1", "pods")):
         settings.watching.label_selectors[children] = selector
     settings.queueing.error_delays = _EndlessBackoffs()
+    settings.queueing.idle_timeout = 0.5  # what Kopf keeps of each object until then is the most of its memory
     settings.process.ultimate_exiting_timeout = None
     return settings
 
@@ -57,10 +65,13 @@ class Watcher:
     Kopf takes the process's signals, and cancels every task of its loop when it ends; both are kept from ours so.
     """
 
-    def __init__(self, settings: Settings, trigger: Trigger, metrics: Metrics) -> None:
+    def __init__(self, settings: Settings, client: Client, trigger: Trigger, metrics: Metrics) -> None:
         self._settings = settings
+        self._client = client
         self._trigger = trigger
         self._metrics = metrics
+        self._stop = threading.Event()
+        self.signs = Signs()
         self.down_since: float | None = time.monotonic()
         """When the watches stopped; None once they have run for a while: those that end again and again are down."""
 
@@ -78,12 +89,17 @@ class Watcher:
             pause = _FIRST_PAUSE if time.monotonic() - started > _STABLE_AFTER else min(pause * 2, _LAST_PAUSE)
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))
 
+    def restart(self) -> None:
+        """Have Kopf end and start again."""
+        self._stop.set()
+
     def _steady(self) -> None:
         self.down_since = None
 
     async def _watch(self) -> BaseException | None:
         """Run Kopf once; return what ended it."""
         loop, stop = asyncio.get_running_loop(), threading.Event()
+        self._stop = stop
         ended: asyncio.Future[BaseException | None] = loop.create_future()
 
         def post(call: Callable[[Any], None], argument: Any) -> None:
@@ -102,6 +118,7 @@ class Watcher:
                 error = caught
             post(settle, error)
 
+        self.signs.start()
         threading.Thread(target=host, name="watches", daemon=True).start()
         try:
             return await ended
@@ -109,13 +126,30 @@ class Watcher:
             stop.set()
 
     async def _kopf(self, post: Post, stop: threading.Event) -> None:
+        signs.listen(self.signs)
         registry = kopf.OperatorRegistry()
-        register(registry, self._trigger, post)
-        await kopf.operator(
-            registry=registry,
-            settings=kopf_settings(),
-            standalone=True,
-            clusterwide=not self._settings.namespaces,
-            namespaces=self._settings.namespaces,
-            stop_flag=stop,
-        )
+        register(registry, self._trigger, post, self._login)
+        beating = asyncio.create_task(self._beat())
+        try:
+            await kopf.operator(
+                registry=registry,
+                settings=kopf_settings(),
+                standalone=True,
+                clusterwide=not self._settings.namespaces,
+                namespaces=self._settings.namespaces,
+                stop_flag=stop,
+            )
+        finally:
+            beating.cancel()
+
+    async def _login(self) -> kopf.AiohttpSession:
+        """Return a session of Kopf's own, with the credentials of our client: it asks again when they are refused."""
+        host, ssl_context, headers = await self._client.access()
+        connector = aiohttp.TCPConnector(limit=0, ssl=ssl_context)
+        session = aiohttp.ClientSession(connector=connector, headers=headers, trust_env=True)
+        return kopf.AiohttpSession(server=host, aiohttp_session=session)
+
+    async def _beat(self) -> None:
+        while True:
+            self.signs.beat()
+            await asyncio.sleep(_BEAT_SECONDS)

@@ -4,7 +4,9 @@ The generated API classes are left aside: their models cost memory and time, and
 """
 
 import json
+import logging
 import os
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextvars import ContextVar
 from typing import Any
@@ -16,6 +18,8 @@ import yaml
 from ..errors import ApiError, ApiUnreachable, CannotStart, api_error
 from .gate import Gate, always_open
 from .pace import Pace
+
+logger = logging.getLogger(__name__)
 
 Document = dict[str, Any]
 Observer = Callable[[str, str, int], None]
@@ -36,6 +40,7 @@ PATHS = {
 }
 PAGE = 500
 _SECONDS, _CONNECT_SECONDS = 30.0, 5.0
+_LOG_IN_SECONDS = 5.0
 #: What decides who writes is written by those who may not write yet.
 _UNFENCED = frozenset({"Lease"})
 _fence: ContextVar[Gate | None] = ContextVar("fence", default=None)
@@ -52,6 +57,12 @@ class Client:
         self._observer = observer or (lambda verb, kind, code: None)
         self._gate = gate or always_open()
         self._pace = pace
+        self._logged_in_at = time.monotonic()
+        self._answered_at = time.monotonic()
+
+    def answered_seconds_ago(self) -> float:
+        """Return how long ago the API server answered, whatever it said."""
+        return time.monotonic() - self._answered_at
 
     async def close(self) -> None:
         """Close the connections."""
@@ -135,9 +146,42 @@ class Client:
             self._gate.check()
             if self._pace is not None:
                 await self._pace.take()
+        gate = self._gate if fenced else None
         headers = {"Content-Type": content, "Accept": "application/json"}
-        await self._api.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)
-        return await self._send(method, kind, path, headers, body, self._gate if fenced else None)
+        try:
+            return await self._send(method, kind, path, await self._authorized(headers), body, gate)
+        except ApiError as error:
+            if error.code != 401 or not await self._renewed():
+                raise
+        return await self._send(method, kind, path, await self._authorized(headers), body, gate)
+
+    async def _authorized(self, headers: Mapping[str, str]) -> dict[str, str]:
+        complete = dict(headers)
+        await self._api.update_params_for_auth(complete, [], ["BearerToken"], "", "", None)
+        return complete
+
+    async def _renewed(self) -> bool:
+        """Read the credentials anew, when that was not done just now; tell whether there may be others."""
+        now = time.monotonic()
+        if now - self._logged_in_at < _LOG_IN_SECONDS:
+            return False
+        self._logged_in_at = now
+        try:
+            await log_in(self._api.configuration)
+        except CannotStart as error:
+            logger.warning("the credentials were refused, and there are no new ones: %s", error)
+            return False
+        return True
+
+    async def access(self) -> tuple[str, Any, dict[str, str]]:
+        """Return address, SSL context and headers of the API server, with credentials read anew.
+
+        Raises:
+            CannotStart: there are none.
+        """
+        await log_in(self._api.configuration)
+        headers = await self._authorized({})
+        return self._api.configuration.host, self._api.rest_client.ssl_context, headers
 
     async def _send(
         self, method: str, kind: str, path: str, headers: dict[str, str], body: Document | None, gate: Gate | None
@@ -159,6 +203,7 @@ class Client:
             raise ApiUnreachable(f"{method} {path}: {error or type(error).__name__}") from error
         finally:
             _fence.reset(token)
+        self._answered_at = time.monotonic()
         self._observer(verb, kind, response.status)
         if response.status >= 400:
             raise _error(response.status, data, response.getheader("Retry-After"))
@@ -204,11 +249,23 @@ async def connect(observer: Observer | None = None, gate: Gate | None = None, pa
     """
     from kubernetes.aio.client.api_client import ApiClient
     from kubernetes.aio.client.configuration import Configuration
+
+    configuration = Configuration()
+    await log_in(configuration)
+    configuration.trace_configs = [_tracing()]
+    return Client(ApiClient(configuration), observer, gate, pace)
+
+
+async def log_in(configuration: Any) -> None:
+    """Read address and credentials, now: files of tokens change, and plugins make new ones.
+
+    Raises:
+        CannotStart: there are none.
+    """
     from kubernetes.aio.config.config_exception import ConfigException
     from kubernetes.aio.config.incluster_config import load_incluster_config
     from kubernetes.aio.config.kube_config import load_kube_config
 
-    configuration = Configuration()
     file = os.environ.get("KUBECONFIG")
     try:
         if file is None and _IN_CLUSTER in os.environ:
@@ -218,5 +275,3 @@ async def connect(observer: Observer | None = None, gate: Gate | None = None, pa
     except (ConfigException, OSError, ValueError, TypeError, KeyError, yaml.YAMLError) as error:
         where = f"KUBECONFIG={file}" if file else "KUBECONFIG is not set, and ~/.kube/config names none"
         raise CannotStart(f"no cluster to work in ({where}): {error}. Set KUBECONFIG to a kubeconfig file") from error
-    configuration.trace_configs = [_tracing()]
-    return Client(ApiClient(configuration), observer, gate, pace)

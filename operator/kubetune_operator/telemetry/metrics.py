@@ -1,5 +1,7 @@
 """Prometheus metrics. Labels are bounded: kinds, phases, outcomes and known reasons; never names of objects."""
 
+from collections.abc import Mapping
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from ..cluster.keys import Key
@@ -48,6 +50,13 @@ class Metrics:
             "kubetune_api_requests", "Calls to the API server", ["verb", "kind", "code"], registry=registry
         )
         self._restarts = Counter("kubetune_watch_restarts", "Restarts of the watching part", registry=registry)
+        self._leader = Gauge("kubetune_leader", "1 on the replica that writes, 0 on the others", registry=registry)
+        self._watch_age = Gauge(
+            "kubetune_watch_age_seconds",
+            "Time since a watch was opened or said something",
+            ["resource"],
+            registry=registry,
+        )
         self.queue_depth = Gauge("kubetune_queue_depth", "Keys that wait", registry=registry)
         self.queue_oldest = Gauge("kubetune_queue_oldest_seconds", "Age of the oldest key", registry=registry)
 
@@ -99,6 +108,15 @@ class Metrics:
     def called(self, verb: str, kind: str, code: int) -> None:
         """Count a call to the API server."""
         self._calls.labels(verb, kind, str(code) if code else "none").inc()
+
+    def lead(self, leads: bool) -> None:
+        """Note whether this replica leads."""
+        self._leader.set(int(leads))
+
+    def watched(self, ages: Mapping[str, float]) -> None:
+        """Note how long ago each watch was heard of."""
+        for resource, seconds in ages.items():
+            self._watch_age.labels(resource).set(seconds)
 
     def restarted(self) -> None:
         """Count a restart of the watching part."""

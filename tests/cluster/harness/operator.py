@@ -44,6 +44,7 @@ class Operator:
             "KUBETUNE_TERMINATION_GRACE_SECONDS": "10",
             "KUBETUNE_PROGRESS_INTERVAL_SECONDS": "0.5",
             "KUBETUNE_WAITING_INTERVAL_SECONDS": "1",
+            "KUBETUNE_LEADER_ELECTION": "false",
             "KUBETUNE_HTTP_BIND": f"127.0.0.1:{self.port}",
         }
 

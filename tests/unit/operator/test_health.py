@@ -17,11 +17,17 @@ from kubetune_operator.watching import Watcher
 from unit.operator.builders import SETTINGS
 
 
-def health(stalled: float, down_for: float | None) -> str | None:
-    queue: Any = SimpleNamespace(stalled_seconds=lambda: stalled)
+def health(
+    stalled: float = 0, down_for: float | None = None, stuck: float = 0, silent: float = 0, answered: float = 0
+) -> str | None:
     since = None if down_for is None else time.monotonic() - down_for
-    watcher: Any = SimpleNamespace(down_since=since)
-    return alive(queue, watcher)
+    signs = SimpleNamespace(oldest_seconds=lambda: silent, stuck_seconds=lambda: stuck)
+    parts: Any = SimpleNamespace(
+        queue=SimpleNamespace(stalled_seconds=lambda: stalled),
+        watcher=SimpleNamespace(down_since=since, signs=signs),
+        client=SimpleNamespace(answered_seconds_ago=lambda: answered),
+    )
+    return alive(parts)
 
 
 def test_alive_while_the_queue_moves_and_the_watches_run() -> None:
@@ -34,12 +40,24 @@ def test_a_standstill_and_watches_that_stay_down_are_told() -> None:
     assert health(0, WEDGED_AFTER + 1) == "the watches are down"
 
 
+def test_a_loop_that_no_longer_turns_is_told() -> None:
+    assert health(stuck=WEDGED_AFTER - 1) is None
+    assert health(stuck=WEDGED_AFTER + 1) == "the loop of the watches has not turned for 151 s"
+
+
+def test_a_silent_watch_is_told_only_while_the_api_server_answers() -> None:
+    assert health(silent=WEDGED_AFTER + 1, answered=2) == "a watch has been silent for 151 s"
+    assert health(silent=WEDGED_AFTER + 1, answered=WEDGED_AFTER) is None
+    assert health(silent=WEDGED_AFTER - 1, answered=2) is None
+
+
 class Flapping(Watcher):
     """Watches that end at once, `ends` times, and stay up from then on."""
 
     def __init__(self, ends: int) -> None:
         metrics = Metrics()
-        super().__init__(SETTINGS, Trigger(lambda key: None, metrics), metrics)
+        client: Any = None
+        super().__init__(SETTINGS, client, Trigger(lambda key: None, metrics), metrics)
         self.ends = ends
 
     async def _watch(self) -> BaseException | None:

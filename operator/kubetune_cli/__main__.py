@@ -54,6 +54,10 @@ def run(options: Namespace) -> int:
         from .watch import run_watch
 
         return int(run_watch(Cluster(where), options.name, plain=options.plain, timeout=options.timeout))
+    if options.command == "explain":
+        from .explain import run_explain
+
+        return int(run_explain(Cluster(where), options.name, kind=options.kind, output=options.output))
     from .results import run_results
 
     return int(run_results(Cluster(where), options.name, everything=options.all))

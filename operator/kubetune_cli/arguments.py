@@ -47,6 +47,13 @@ def parser(program: str) -> argparse.ArgumentParser:
     watch.add_argument("name", help=_REFERENCE)
     watch.add_argument("--plain", action="store_true", help="one line for each change, as without a terminal")
     watch.add_argument("--timeout", type=float, metavar="SECONDS", help="stop watching after so long (exit code 4)")
+    explain = commands.add_parser(
+        "explain", parents=[_CLUSTER], help="say what a run does or waits for, since when, and what to do"
+    )
+    explain.add_argument("name", help=_REFERENCE)
+    kinds = ("finetunejob", "ftj", "evalrun", "evr")
+    explain.add_argument("--kind", type=str.lower, choices=kinds, help="kind of the run, for a bare NAME")
+    explain.add_argument("-o", "--output", choices=("text", "json"), default="text", help="text for people (default)")
     results = commands.add_parser("results", parents=[_CLUSTER], help="show the verdict of a run")
     results.add_argument("name", help=_REFERENCE)
     results.add_argument("--all", action="store_true", help="every metric, not only the main ones")

@@ -45,7 +45,8 @@ def obstacles(node: NodeView, demand: Demand) -> list[Obstacle]:
     found += [each for key, value in demand.selector.items() if (each := _selected(node, key, value))]
     if demand.terms:
         unmet = [list(_unmet(node, term)) for term in demand.terms]
-        found += min(unmet, key=len)
+        closest = min(unmet, key=len)
+        found += closest
     for taint in node.taints:
         if taint.get("effect") not in ("NoSchedule", "NoExecute") or str(taint.get("key", "")).startswith(_STATES):
             continue

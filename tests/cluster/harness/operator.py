@@ -68,6 +68,18 @@ class Operator:
             text: str = answer.read().decode()
         return text
 
+    def figure(self, name: str, **labels: str) -> float:
+        """Return the sum of a metric's samples that have these labels."""
+        wanted = [f'{label}="{value}"' for label, value in labels.items()]
+        lines = [line for line in self.metrics().splitlines() if line.split("{")[0].split(" ")[0] == name]
+        return sum(float(line.rsplit(" ", 1)[1]) for line in lines if all(part in line for part in wanted))
+
+    def writes(self) -> float:
+        """Return how many writes it has sent, besides those of the Lease."""
+        verbs = ("create", "patch", "delete")
+        name = "kubetune_api_requests_total"
+        return sum(self.figure(name, verb=verb) - self.figure(name, verb=verb, kind="Lease") for verb in verbs)
+
     def stop(self) -> None:
         """SIGTERM, and wait until it is gone."""
         self.process.terminate()
@@ -89,6 +101,36 @@ class Operator:
             yield
         finally:
             self.process.send(signal.SIGCONT)
+
+
+class Replicas:
+    """Operators that work together, and agree by a Lease which one writes."""
+
+    def __init__(self, world: World, directory: Path, namespace: str, count: int = 2) -> None:
+        self.all: list[Operator] = []
+        for number in range(count):
+            folder = directory / f"replica-{number}"
+            folder.mkdir(parents=True)
+            self.all.append(Operator(world, folder))
+        self._settings = {
+            "KUBETUNE_LEADER_ELECTION": "true",
+            "KUBETUNE_LEASE_NAMESPACE": namespace,
+            "KUBETUNE_NAMESPACES": namespace,
+        }
+
+    def start(self) -> None:
+        """Start those that do not run."""
+        for number, each in enumerate(self.all):
+            each.start(**self._settings, KUBETUNE_REPLICA_NAME=f"replica-{number}")
+
+    def stop(self) -> None:
+        """Stop them all."""
+        for each in self.all:
+            each.stop()
+
+    def leaders(self) -> list[Operator]:
+        """Return those that say they lead."""
+        return [each for each in self.all if each.process.running() and each.figure("kubetune_leader") == 1]
 
 
 def free_port() -> int:

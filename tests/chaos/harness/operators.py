@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import signal
 import time
+import urllib.error
+import urllib.request
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -65,6 +67,19 @@ class ProxiedOperator(Operator):
             assert self.running(), f"operator {self.name} ended:\n{self.tail()}"
             assert time.monotonic() < deadline, f"operator {self.name} is not ready:\n{self.tail()}"
             await asyncio.sleep(0.05)
+
+    def alive(self) -> bool:
+        """Tell whether its liveness page is content."""
+        return self._page("healthz") == 200
+
+    def _page(self, name: str) -> int:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/{name}", timeout=5) as answer:
+                return int(answer.status)
+        except urllib.error.HTTPError as error:
+            return error.code
+        except OSError:
+            return 0
 
     def strike(self) -> None:
         """SIGKILL it, at once."""

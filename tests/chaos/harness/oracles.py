@@ -21,6 +21,7 @@ _HASH = re.compile(r"-[0-9a-f]{8}(?=-|\b)")
 _UID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)")
 _POD = re.compile(r"(<hash>(?:-\d+)?)-[a-z0-9]{5}\b")
+_NODE = re.compile(r"\bhollow-[0-9a-f]{4}-\d+\b")
 #: Differ from run to run by nature: versions, who wrote when, and what a clock measured.
 _VOLATILE = {
     "resourceVersion", "managedFields", "generation", "volumeName", "podName", "pod", "node", "nodeName",
@@ -40,7 +41,7 @@ def normal(value: Any, own: str = "") -> Any:
     if isinstance(value, list):
         return [normal(entry, own) for entry in value]
     if isinstance(value, str):
-        text = _TIME.sub("<time>", _UID.sub("<uid>", value))
+        text = _NODE.sub("<node>", _TIME.sub("<time>", _UID.sub("<uid>", value)))
         return _POD.sub(r"\1-<pod>", _HASH.sub("-<hash>", text))
     return value
 

@@ -101,7 +101,7 @@ class FaultProxy:
         self._session = aiohttp.ClientSession(
             connector=tls, auto_decompress=False, timeout=aiohttp.ClientTimeout(total=None, sock_connect=5)
         )
-        self._runner = web.ServerRunner(web.Server(self._handle, access_log=None), shutdown_timeout=0.1)
+        self._runner = web.ServerRunner(web.Server(self._handle, access_log=None, handler_cancellation=True), shutdown_timeout=0.1)
         await self._runner.setup()
         await self.up()
         write_kubeconfig(self.kubeconfig, f"http://127.0.0.1:{self.port}", token=self._token)
@@ -189,7 +189,9 @@ class FaultProxy:
             return early
         if call.verb == "watch":
             return await self._watch(request, call)
-        return await self._forward(request, call, body, fault, write)
+        forwarded = asyncio.ensure_future(self._forward(request, call, body, fault, write))
+        # A client that dies takes its reads with it; what it wrote goes on to the API server, and into the journal.
+        return await (forwarded if write is None else asyncio.shield(forwarded))
 
     def _note(self, call: Call, body: bytes) -> Write:
         if not call.is_lease:

@@ -29,6 +29,11 @@ class Stream:
         self._silent = False
         self._orders: asyncio.Queue[bytes | None] = asyncio.Queue()
 
+    @property
+    def speaks(self) -> bool:
+        """Tell whether it passes events on."""
+        return not self._silent
+
     def silence(self) -> None:
         """Pass nothing on any more, and keep the connection open."""
         self._silent = True
@@ -71,8 +76,9 @@ class Stream:
                     await self._pass(line)
                     event = asyncio.ensure_future(anext(source))
         finally:
-            event.cancel()
-            order.cancel()
+            for waiting in (event, order):
+                waiting.cancel()
+            await asyncio.gather(event, order, return_exceptions=True)
 
     async def _pass(self, line: bytes) -> None:
         if self._silent:

@@ -17,7 +17,7 @@ BUILDER ?= $(firstword $(foreach tool,docker podman buildah,$(if $(shell command
 export PYTHONPATH := $(CURDIR)/crds:$(CURDIR)/operator:$(CURDIR)/trainer$(if $(PYTHONPATH),:$(PYTHONPATH))
 export PATH := $(abspath $(VENV)/bin):$(PATH)
 
-.PHONY: help quickstart test verify generate lint types contracts chart images e2e bench-trainer chaos clean
+.PHONY: help quickstart test verify generate lint types contracts chart images e2e bench-trainer bench-operator chaos fuzz clean
 
 help:  ## Say what there is
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 20
@@ -79,6 +79,12 @@ e2e: $(STAMP)  ## Images, chart and operator on a cluster with real containers: 
 
 chaos: $(STAMP)  ## Prove the bars of reliability (SCENARIO=R2 one alone, QUICK=1 shortened); ends with one JSON line
 	PYTHONPATH=$(PYTHONPATH):tests $(PY) -m chaos $(if $(QUICK),--quick) $(SCENARIO)
+
+fuzz: $(STAMP)  ## Send 1,000 generated objects (FUZZ=n) through a real API server and the operator
+	FUZZ=$(or $(FUZZ),1000) $(PY) -m pytest tests/fuzz -q -s
+
+bench-operator: $(STAMP)  ## Measure the operator at scale on a real control plane (QUICK=1 for a tenth of it)
+	$(PY) tests/bench/operator_scale.py
 
 bench-trainer: $(STAMP)  ## Measure the trainer against TRL
 	$(PY) -m pip install -q -c constraints.txt -e '.[bench]'

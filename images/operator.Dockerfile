@@ -13,7 +13,7 @@ COPY pyproject.toml constraints.txt images/requirements.py ./
 RUN python3 -m venv /build \
  && python3 -m venv --without-pip /opt/kubetune \
  && python3 requirements.py operator > requirements.txt \
- && /build/bin/pip --python /opt/kubetune/bin/python install -q -c constraints.txt -r requirements.txt \
+ && /build/bin/pip --python /opt/kubetune/bin/python install -q --no-compile -c constraints.txt -r requirements.txt \
  && /opt/kubetune/bin/python -m compileall -q -x 'kubernetes/(aio/)?client/(api|models)/' /opt/kubetune
 
 # Our code, by itself below /code.
@@ -22,7 +22,7 @@ COPY README.md LICENSE ./
 COPY crds crds
 COPY operator operator
 COPY trainer trainer
-RUN /build/bin/pip --python /opt/kubetune/bin/python install -q --no-deps --prefix=/code . \
+RUN /build/bin/pip --python /opt/kubetune/bin/python install -q --no-deps --no-compile --prefix=/code . \
  && python3 -m compileall -q -s /code -p /opt/kubetune /code
 # The build fails when the operator does not load, or when anything has brought torch along.
 RUN cp -a /code/. /opt/kubetune/ \

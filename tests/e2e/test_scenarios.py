@@ -131,23 +131,25 @@ def _log_with(world: World, pod: str, word: str) -> str | None:
 
 def test_a_container_out_of_memory_is_tried_again_with_half_the_micro_batch(world: World) -> None:
     team = world.team
-    team.apply_job(
-        "starved",
-        training=OOM_TRAINING,
-        resources={"accelerator": {"count": 0}, "cpu": "1", "memory": OOM_MEMORY},
-    )
-    killed = until("a container is killed for its memory", lambda: _oom_killed(world, "starved"), 200)
-    job = team.succeeded("starved", 400)
-    divisor = job["status"]["adjustments"]["microBatchDivisor"]
-    assert divisor in (2, 4, 8)
-    attempts = attempts_of(job)
-    assert attempts[-1]["exitCode"] == 0
-    assert len(attempts) >= 2
-    world.note(f"{killed} killed; micro-batch / {divisor}; {len(attempts)} attempts")
+    team.apply_job("starved")
+    step = team.trained("starved", 8)
+    before = team.job("starved")["status"]["resolved"]
+    team.fill_memory(team.running_pod("starved")["metadata"]["name"], MEMORY_MEGABYTES)
+    until("the container is killed for its memory", lambda: _oom_killed(world, "starved"), 60)
+    job = team.succeeded("starved", 300)
+    assert job["status"]["adjustments"]["microBatchDivisor"] == 2
+    assert job["status"]["failures"] == 1
+    first, second = attempts_of(job)
+    assert (first["exitCode"], second["exitCode"]) == (137, 0)
+    assert first["reason"] == "OutOfMemory"
+    after = job["status"]["resolved"]
+    assert after["microBatchTokens"] * 2 == before["microBatchTokens"]
+    assert_trained_once(world, "starved")
+    world.note(f"killed at step {step}; micro-batch {before['microBatchTokens']} to {after['microBatchTokens']} tokens")
 
 
-OOM_TRAINING: JSON = {}
-OOM_MEMORY = "1Gi"
+#: More than a job's container may have.
+MEMORY_MEGABYTES = 2400
 
 
 def _oom_killed(world: World, name: str) -> str | None:

@@ -87,11 +87,10 @@ class Builder:
             print(f"{wanted} cannot be pulled: making a base of Debian's packages", file=sys.stderr)
             root = self.folder / "base.tar"
             trim = [f"--dpkgopt=path-exclude=/usr/share/{each}/*" for each in ("doc", "man", "locale", "info")]
-            clean = "--customize-hook=rm -rf $1/var/lib/apt/lists/* $1/var/cache/*"
-            run(
-                program("mmdebstrap"), "--variant=apt", f"--include={PACKAGES}", *trim, clean, "bookworm", str(root),
-                seconds=BUILD_SECONDS,
-            )  # fmt: skip
+            trim.append('--aptopt=APT::Install-Recommends "false"')
+            trim.append("--customize-hook=rm -rf $1/var/lib/apt/lists/* $1/var/cache/*")
+            command = [program("mmdebstrap"), "--variant=apt", f"--include={PACKAGES}", *trim, "bookworm", str(root)]
+            run(*command, seconds=BUILD_SECONDS)
             (self.folder / "base.Dockerfile").write_text("FROM scratch\nADD base.tar /\n")
             _buildah("bud", "-t", DEBIAN, "-f", str(self.folder / "base.Dockerfile"), str(self.folder))
             root.unlink()

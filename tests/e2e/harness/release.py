@@ -27,6 +27,7 @@ class Release:
             "progress_interval_seconds": 2,
             "waiting_interval_seconds": 2,
             "termination_grace_seconds": 30,
+            "node_lost_grace_seconds": 15,
         }
         if storage_class:
             settings["storage_class_name"] = storage_class

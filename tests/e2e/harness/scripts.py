@@ -16,6 +16,20 @@ tiny.write_rows(root / "held-out.jsonl", tiny.questions(24, start=500))
 print(json.dumps(sorted(str(path.relative_to(root)) for path in root.rglob("*"))))
 '''
 
+HOGS = '''
+"""Fills the container's memory with many small processes, so that the kernel ends the largest: the trainer."""
+import os
+import sys
+import time
+
+for _ in range(int(sys.argv[1])):
+    if os.fork() == 0:
+        held = b"x" * (40 << 20)
+        time.sleep(60)
+        os._exit(len(held) and 0)
+time.sleep(60)
+'''
+
 LOOK = '''
 """Prints what lies in a workspace, as JSON."""
 import json

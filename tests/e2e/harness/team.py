@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 from e2e.harness.cluster import JSON, Cluster
 from e2e.harness.images import Image
 from e2e.harness.record import Record
-from e2e.harness.scripts import LOOK, SEED
+from e2e.harness.scripts import HOGS, LOOK, SEED
 from e2e.harness.shell import ROOT, T
 
 INPUTS = "inputs"
@@ -139,6 +140,12 @@ class Team:
         return self.wait_for(
             name, lambda job: condition(job, "Succeeded").get("status") == "True" and job, "succeeds", seconds
         )  # type: ignore[return-value]
+
+    def fill_memory(self, pod: str, megabytes: int) -> None:
+        """Take memory inside a pod's container until the kernel ends the trainer there."""
+        command = ["exec", pod, "-n", self.namespace, "--", "python", "-c", HOGS, str(megabytes // 40)]
+        with contextlib.suppress(AssertionError):  # the container goes away below the call
+            self.cluster.kubectl(*command, seconds=60)
 
     def log(self, pod: str) -> str:
         """Return the log of a pod."""

@@ -38,7 +38,7 @@ def rights(role: dict[str, Any]) -> dict[tuple[str, str], set[str]]:
     """Return the verbs of a role by group and resource."""
     found: dict[tuple[str, str], set[str]] = {}
     for rule in role["rules"]:
-        assert set(rule) == {"apiGroups", "resources", "verbs"}, rule
+        assert set(rule) - {"resourceNames"} == {"apiGroups", "resources", "verbs"}, rule
         for place in itertools.product(rule["apiGroups"], rule["resources"]):
             found.setdefault(place, set()).update(rule["verbs"])
     return found
@@ -114,17 +114,37 @@ def test_with_namespaces_nothing_reaches_beyond_them() -> None:
     found = objects(**values)
     assert not [item["kind"] for item in found if item["kind"].startswith("Cluster")]
     roles = {item["metadata"]["namespace"]: item for item in found if item["kind"] == "Role"}
-    assert set(roles) == {"team-a", "team-b"}
-    assert all(rights(role) == RIGHTS for role in roles.values())
+    assert set(roles) == {"team-a", "team-b", NAMESPACE}
+    assert rights(roles[NAMESPACE]) == {("coordination.k8s.io", "leases"): {"get", "patch", "create"}}
+    assert all(rights(roles[namespace]) == RIGHTS for namespace in ("team-a", "team-b"))
     bindings = [item for item in found if item["kind"] == "RoleBinding"]
     assert {item["metadata"]["namespace"] for item in bindings} == set(roles)
     assert {subject["namespace"] for item in bindings for subject in item["subjects"]} == {NAMESPACE}
     assert told_settings(**values).namespaces == ["team-a", "team-b"]
 
 
-def test_two_operators_never_run_at_the_same_time() -> None:
+def test_two_replicas_run_and_agree_by_a_lease_of_the_release() -> None:
     spec = only("Deployment")["spec"]
-    assert (spec["replicas"], spec["strategy"]) == (1, {"type": "Recreate"})
+    assert spec["replicas"] == 2
+    assert spec["strategy"] == {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
+    settings = told_settings()
+    assert (settings.leader_election, settings.lease_name, settings.lease_namespace) == (True, "kubetune", NAMESPACE)
+    name = {"name": "KUBETUNE_REPLICA_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}
+    assert name in container()["env"]
+    pods = only("PodDisruptionBudget")["spec"]["selector"]["matchLabels"].items()
+    assert pods <= spec["template"]["metadata"]["labels"].items()
+
+
+@pytest.mark.parametrize("namespaces", [[], ["team-a"]])
+def test_the_lease_is_all_that_the_operator_may_touch_in_its_own_namespace(namespaces: list[str]) -> None:
+    found = objects(namespaces=namespaces, fullnameOverride="mine")
+    (role,) = [item for item in found if item["kind"] == "Role" and item["metadata"]["name"] == "mine-leader"]
+    leases = {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"]}
+    assert role["metadata"]["namespace"] == NAMESPACE
+    assert role["rules"] == [
+        leases | {"resourceNames": ["mine"], "verbs": ["get", "patch"]},
+        leases | {"verbs": ["create"]},
+    ]
 
 
 def test_settings_reach_the_operator() -> None:
@@ -177,7 +197,8 @@ def test_image_by_digest_tag_or_version() -> None:
         ({"image": {"pullPolicy": "Sometimes"}}, "must be one of 'Always', 'IfNotPresent', 'Never'"),
         ({"image": {"digest": "latest"}}, "does not match pattern"),
         ({"metrics": {"port": 80}}, "minimum: got 80, want 1,024"),
-        ({"replicas": 2}, "'replicas' not allowed"),
+        ({"replica": 2}, "'replica' not allowed"),
+        ({"replicas": 0}, "minimum: got 0, want 1"),
     ],
 )
 def test_schema_refuses(values: dict[str, Any], said: str) -> None:

@@ -29,3 +29,14 @@
   resources: [events]
   verbs: [list, create]
 {{- end -}}
+
+{{/* Replicas agree by one Lease which of them writes. A name cannot be asked for where it is still to be made. */}}
+{{- define "kubetune.leaderRules" -}}
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
+  resourceNames: [{{ include "kubetune.fullname" . }}]
+  verbs: [get, patch]
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
+  verbs: [create]
+{{- end -}}

@@ -5,6 +5,7 @@ from typing import Any
 
 from kubetune_api.scrub import scrub_document
 
+from ..errors import ApiUnreachable
 from ..observe import Status
 from .client import Client, Document
 from .keys import Key
@@ -18,11 +19,19 @@ async def publish(client: Client, key: Key, manifest: Document, status: Status) 
         NotFound: it is gone.
         OperatorError: the API server said no, or nothing; the caller tries again until it lands.
     """
-    patch = merge_patch(manifest.get("status") or {}, scrub_document(status.dump()))
+    wanted = scrub_document(status.dump())
+    patch = merge_patch(manifest.get("status") or {}, wanted)
     if not patch:
         return None
     version = {"resourceVersion": manifest["metadata"]["resourceVersion"]}
-    return await client.merge(key.kind, key.namespace, key.name, {"metadata": version, "status": patch}, "status")
+    try:
+        return await client.merge(key.kind, key.namespace, key.name, {"metadata": version, "status": patch}, "status")
+    except ApiUnreachable:
+        # The answer may have been lost after the write: what landed is told and counted, and not written twice.
+        found = await client.get(key.kind, key.namespace, key.name)
+        if found["metadata"]["uid"] != manifest["metadata"]["uid"] or merge_patch(found.get("status") or {}, wanted):
+            raise
+        return found
 
 
 def merge_patch(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:

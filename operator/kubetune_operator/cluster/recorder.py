@@ -1,7 +1,8 @@
 """Kubernetes events: made only after the status is stored, never twice in a while, and never in the way."""
 
+import contextlib
+import hashlib
 import logging
-import secrets
 import time
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -9,7 +10,7 @@ from typing import Any
 
 from kubetune_api.scrub import scrub
 
-from ..errors import OperatorError
+from ..errors import AlreadyExists, ApiUnreachable, OperatorError
 from ..observe import Notice
 from ..observe.timestamps import format_time
 from .client import Client, Document
@@ -36,9 +37,17 @@ class Recorder:
             if not self._may(uid, notice):
                 continue
             try:
-                await self._client.create(_event(key, manifest, notice))
+                await self._create(_event(key, manifest, notice))
             except OperatorError as error:
                 logger.warning("event %s about %s was not recorded: %s", notice.reason, key.name, error)
+
+    async def _create(self, event: Document) -> None:
+        """Make an event; tried again when there was no answer, for by its name it cannot be made twice."""
+        with contextlib.suppress(AlreadyExists):
+            try:
+                await self._client.create(event)
+            except ApiUnreachable:
+                await self._client.create(event)
 
     def _may(self, uid: str, notice: Notice) -> bool:
         now, what = time.monotonic(), (uid, notice.reason)
@@ -56,12 +65,18 @@ class Recorder:
         return True
 
 
+def _digest(metadata: Document, notice: Notice) -> str:
+    """Return what is the same for one notice of one version of an object, and for no other."""
+    what = (metadata["uid"], metadata["resourceVersion"], notice.type, notice.reason, notice.message)
+    return hashlib.sha256("\0".join(what).encode()).hexdigest()[:16]
+
+
 def _event(key: Key, manifest: Document, notice: Notice) -> dict[str, Any]:
     now, metadata = format_time(datetime.now(UTC)), manifest["metadata"]
     return {
         "apiVersion": "v1",
         "kind": "Event",
-        "metadata": {"name": f"{key.name[:200]}.{secrets.token_hex(8)}", "namespace": key.namespace},
+        "metadata": {"name": f"{key.name[:200]}.{_digest(metadata, notice)}", "namespace": key.namespace},
         "involvedObject": {
             "apiVersion": manifest["apiVersion"],
             "kind": key.kind,

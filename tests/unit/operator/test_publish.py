@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from kubetune_api.ftjstatus import FineTuneJobStatus
 from kubetune_operator.cluster.keys import Key
 from kubetune_operator.cluster.publish import merge_patch, publish
+from kubetune_operator.errors import ApiUnreachable
 from unit.operator.builders import job_manifest
-from unit.operator.cluster_in_memory import merged
+from unit.operator.cluster_in_memory import InMemory, merged
 
 KEY = Key("FineTuneJob", "team", "bot")
 
@@ -61,3 +62,24 @@ async def test_a_first_status_is_written_whole(status: dict[str, Any] | None) ->
     client = Patches()
     await publish(client, KEY, job_manifest(status), FineTuneJobStatus(phase="Pending"))  # type: ignore[arg-type]
     assert client.calls[0][3]["status"] == {"phase": "Pending", "conditions": []}
+
+
+@pytest.mark.parametrize("landed", [True, False])
+async def test_a_patch_without_an_answer_counts_when_it_is_found_to_have_landed(landed: bool) -> None:
+    client: Any = InMemory(job_manifest({"phase": "Training", "conditions": []}))
+    manifest = await client.get("FineTuneJob", "team", "bot")
+
+    async def unanswered(*call: Any) -> dict[str, Any]:
+        if landed:
+            await InMemory.merge(client, *call)
+        raise ApiUnreachable("the answer was lost")
+
+    client.merge = unanswered
+    if not landed:
+        with pytest.raises(ApiUnreachable):
+            await publish(client, KEY, manifest, FineTuneJobStatus(phase="Succeeded"))
+        return
+    stored = await publish(client, KEY, manifest, FineTuneJobStatus(phase="Succeeded"))
+    assert stored is not None
+    assert stored["status"]["phase"] == "Succeeded"
+    assert stored["metadata"]["resourceVersion"] != manifest["metadata"]["resourceVersion"]

@@ -39,3 +39,17 @@ async def test_an_event_that_cannot_be_made_is_no_error() -> None:
             raise ApiUnreachable("no answer")
 
     assert await recorded(Notice("Normal", "Training", ""), cluster=Silent()) == []
+
+
+async def test_an_event_whose_answer_was_lost_is_made_once() -> None:
+    class Lossy(InMemory):
+        lost = 0
+
+        async def create(self, manifest: dict[str, Any]) -> dict[str, Any]:
+            made = await super().create(manifest)
+            self.lost += 1
+            if self.lost == 1:
+                raise ApiUnreachable("the answer was lost")
+            return made
+
+    assert len(await recorded(Notice("Normal", "Training", ""), cluster=Lossy())) == 1

@@ -19,6 +19,8 @@ from kubetune_api.fields import DECIMAL_PATTERN
 from kubetune_api.report import FinalLine
 from kubetune_api.run import RUN_FILE_PATH, RunFile
 
+from .engine.launch import is_launcher, is_worker, launch
+from .engine.rendezvous import threads
 from .errors import BadSpec, Checkpointed, as_trainer_error
 from .paths import open_workspace, real_path
 from .reporting import Reporter, without_credentials
@@ -41,13 +43,16 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
-    reporter = Reporter()
+    reporter = Reporter(worker=is_worker())
     _stop_on_sigterm()
     try:
         run = read_run_file(real_path(options.run_file))
         _limit_threads(run)
-        recipe = importlib.import_module(f"kubetune_trainer.recipes.{run.stage.value}")
-        final: FinalLine = recipe.run(run, open_workspace(run), reporter)
+        if is_launcher(run):
+            final = launch(run, Path(options.run_file))
+        else:
+            recipe = importlib.import_module(f"kubetune_trainer.recipes.{run.stage.value}")
+            final = recipe.run(run, open_workspace(run), reporter)
     except (Exception, KeyboardInterrupt) as error:
         final = _failure(error)
     reporter.final(final)
@@ -89,8 +94,8 @@ def _problem(first: dict[str, Any]) -> str:
 
 
 def _limit_threads(run: RunFile) -> None:
-    """Use as many threads as the pod has cores: libraries count those of the node."""
-    os.environ["OMP_NUM_THREADS"] = str(run.compute.cpu)
+    """Use as many threads as the pod has cores, shared by its processes: libraries count those of the node."""
+    os.environ["OMP_NUM_THREADS"] = str(threads(run))
 
 
 def _failure(error: BaseException) -> FinalLine:

@@ -6,6 +6,7 @@ TrainerError
 ├── ModelUnavailable   66  the model is missing, forbidden, damaged or of an unknown kind
 ├── Checkpointed       75  stopped on request, state saved; resume me
 ├── OutOfMemory        71  the memory does not hold it
+│   ├── PeerLost           another process of the same training has ended
 │   └── Superseded         another process has taken the workspace over; nothing more is written
 ├── Stalled            76  no step within the time limit
 ├── DiskFull           77  no space left in the workspace
@@ -67,6 +68,13 @@ class Superseded(Checkpointed):
 
     def __init__(self, message: str) -> None:
         super().__init__(message, reason="Superseded")
+
+
+class PeerLost(Checkpointed):
+    """Another process of the same training has ended or fallen silent; this one cannot go on without it."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, reason="PeerLost")
 
 
 class Stalled(TrainerError):

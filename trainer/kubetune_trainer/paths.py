@@ -4,10 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 
-from kubetune_api.run import CLAIMS_PATH, MOUNTS_ENV, TERMINATION_LOG_ENV, TERMINATION_LOG_PATH, Layout, RunFile
+from kubetune_api.run import (
+    CLAIMS_PATH,
+    HOSTS_ENV,
+    MOUNTS_ENV,
+    TERMINATION_LOG_ENV,
+    TERMINATION_LOG_PATH,
+    Layout,
+    RunFile,
+)
 
 from .errors import BadSpec
 
@@ -28,6 +38,19 @@ def real_path(path: str | Path) -> Path:
 def termination_log() -> Path:
     """Return the file for the termination message."""
     return Path(os.environ.get(TERMINATION_LOG_ENV) or real_path(TERMINATION_LOG_PATH))
+
+
+def host_address(host: str) -> str:
+    """Return the address of a host: from HOSTS_ENV when it is there, from the name service otherwise.
+
+    Raises:
+        OSError: nobody knows it (yet).
+    """
+    hosts = json.loads(os.environ.get(HOSTS_ENV) or "{}")
+    for pattern in sorted(hosts, key=lambda known: (known != host, -len(known))):
+        if fnmatchcase(host, pattern):
+            return str(hosts[pattern])
+    return str(socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0][4][0])
 
 
 def claim_path(claim: str, path: str) -> Path:

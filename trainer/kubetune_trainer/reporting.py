@@ -34,15 +34,24 @@ def without_credentials(text: str) -> str:
 class Reporter:
     """Writes the log, without credentials. One object a process; safe to use from several threads."""
 
-    def __init__(self, stream: TextIO | None = None) -> None:
+    def __init__(self, stream: TextIO | None = None, *, worker: bool = False) -> None:
+        """Write to `stream`; the end of a `worker` is told by the process that started it."""
         self._stream = stream if stream is not None else sys.stdout
+        self._worker = worker
+        self._quiet = False
         self._lock = threading.Lock()
 
     def say(self, text: str) -> None:
         """Write a line for people."""
         self._write(without_credentials(text))
 
+    def be_quiet(self) -> None:
+        """Leave everything but the end to the first of several processes that train together."""
+        self._quiet = True
+
     def _write(self, text: str) -> None:
+        if self._quiet:
+            return
         with self._lock:
             print(text, file=self._stream, flush=True)
 
@@ -71,6 +80,7 @@ class Reporter:
     def final(self, line: FinalLine) -> None:
         """Report the end: the last line of the log, and the termination message."""
         line = _without_credentials(line)
+        self._quiet = self._worker
         self.send(line)
         with contextlib.suppress(OSError):  # not in a pod: nobody reads it
             termination_log().write_text(line.termination_message(), encoding="utf-8")

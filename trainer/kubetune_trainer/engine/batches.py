@@ -107,19 +107,20 @@ def plan_order(lengths: Ints, seed: int, batch_tokens: int | None, batch_size: i
     return Order(lengths, seed, min(steps, len(lengths)), by_tokens=True)
 
 
-def rows(lengths: Ints, members: Ints, budget: int) -> list[list[int]]:
+def rows(lengths: Ints, members: Ints, budget: int, multiple: int = 1) -> list[list[int]]:
     """Spread examples over as few rows of at most `budget` tokens as balance allows (longest processing time first).
 
+    The number of rows is a multiple of `multiple` while there are enough examples: as many for each process.
     An example longer than the budget gets a row of its own.
     """
     order = sorted(members.tolist(), key=lambda index: (-int(lengths[index]), index))
-    count = max(1, -(-int(lengths[members].sum()) // budget))
+    count = multiple * max(1, -(-int(lengths[members].sum()) // (budget * multiple)))
     while True:
         spread = _balanced(lengths, order, count)
         fits = all(len(row) == 1 or sum(int(lengths[i]) for i in row) <= budget for row in spread)
         if fits or count >= len(order):
             return [sorted(row) for row in spread if row]
-        count += 1
+        count += multiple
 
 
 def _balanced(lengths: Ints, order: list[int], count: int) -> list[list[int]]:

@@ -55,6 +55,18 @@ def work_out(
     return Budget(min(tokens, training.global_batch_tokens or tokens), checkpointing)
 
 
+def divided(budget: Budget, divisor: int, longest: int, toggle: Toggle) -> Budget:
+    """Return a budget of tokens divided after an attempt ran out of memory; the batch of a step stays what it is.
+
+    The quotient is rounded down. Examples are never cut: one that is longer than it has a micro-batch of its own, and
+    where that is so, activations are computed again in the backward pass unless `activationCheckpointing: Off`.
+    """
+    if divisor == 1:
+        return budget
+    tokens = max(1, budget.tokens // divisor)
+    return Budget(tokens, budget.checkpointing or (toggle is not Toggle.OFF and tokens < longest))
+
+
 def rehearse(backward: Callable[[MicroBatch], None], examples: Examples, tokens: int, device: torch.device) -> int:
     """Return the micro-batch that the device really holds: the fullest row is tried, and halved while it does not fit.
 

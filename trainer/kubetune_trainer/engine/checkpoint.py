@@ -18,6 +18,7 @@ from typing import Any
 
 from torch import Tensor
 
+from ..errors import TrainerError
 from . import durable
 
 _TENSORS = "state.safetensors"
@@ -87,6 +88,17 @@ class Checkpoints:
             return None
         document = _scalars(folder) or {}
         return Saved(document["step"], load_file(folder / _TENSORS), document["scalars"], folder)
+
+    def read_named(self, name: str) -> Saved:
+        """Return the checkpoint that another process has chosen.
+
+        Raises:
+            TrainerError: this process does not see it, or not whole.
+        """
+        saved = self.read(self._folder / name)
+        if saved is None:
+            raise TrainerError(f"the checkpoint {name} that the first process resumes at cannot be read here")
+        return saved
 
     def _steps(self) -> list[Path]:
         """Return the folders of checkpoints, newest first."""

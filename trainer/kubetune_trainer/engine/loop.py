@@ -12,16 +12,17 @@ from torch import Tensor
 
 from kubetune_api.training import TrainingSpec
 
-from ..errors import Diverged
+from ..errors import Diverged, PeerLost
 from ..reporting import Reporter
 from . import schedule
-from .batches import Examples, MicroBatch, Order, micro_batch, rows
+from .batches import Examples, Ints, MicroBatch, Order, micro_batch, rows
 from .checkpoint import Checkpoints, Saved
 from .forward import Forward
 from .guard import Guard, Verdict
 from .optimizer import Optimizer
 from .progress import History, Narrator
 from .stop import StopFlag, StopRequested
+from .strategy import Alone
 from .validation import Judgement, Validation
 from .watchdog import Watchdog
 
@@ -73,7 +74,10 @@ class Loop:
         examples: Examples,
         validation: Validation | None,
         checkpoints: Checkpoints,
+        gang: Alone | None = None,
     ) -> None:
+        self.gang = gang or Alone()
+        self.budget = plan.budget
         self.plan, self.forward, self.optimizer = plan, forward, optimizer
         self.examples, self.validation, self.checkpoints = examples, validation, checkpoints
         self.state = State()
@@ -83,7 +87,7 @@ class Loop:
     def resume(self) -> int | None:
         """Take up the newest checkpoint that verifies; returns its step, or None for a fresh start."""
         torch.manual_seed(self.plan.training.seed)
-        saved = self.checkpoints.newest()
+        saved = self._newest()
         if saved is None:
             return None
         self.state = State.load(saved.scalars)
@@ -110,13 +114,15 @@ class Loop:
                 self._advance()
                 self._evaluate_when_due()
                 self._save_when_due()
-        except StopRequested:
+        except (StopRequested, PeerLost):
             self.save()
             raise
 
     def save(self) -> None:
-        """Write a checkpoint of the last finished step, unless there is one."""
+        """Write a checkpoint of the last finished step, unless there is one; the first process does."""
         self._saved_at = time.monotonic()
+        if not self.gang.leads:
+            return
         if self._saved_step == self.state.step:
             return
         self.checkpoints.save(self.state.step, self.optimizer.tensors() | self._random(), self.state.dump())
@@ -131,11 +137,9 @@ class Loop:
         """Do one optimiser step."""
         state, plan = self.state, self.plan
         members = plan.order.step(state.step)
-        spread = rows(plan.order.lengths, members, plan.budget)
-        batches = [micro_batch(self.examples, row, plan.device) for row in spread]
         share = schedule.factor(plan.training.schedule, state.step, plan.total_steps)
-        loss, norm = self._accumulate(batches)
-        tokens = sum(batch.segments.total for batch in batches)
+        loss, norm = self._gradients(members)
+        tokens = int(plan.order.lengths[members].sum())
         state.step += 1
         state.tokens += tokens
         if self._accept(loss, norm):
@@ -144,23 +148,45 @@ class Loop:
             self.history.add(step=state.step, loss=loss, gradientNorm=norm, learningRate=rate, tokens=tokens)
             self.narrator.stepped(state.step, loss, norm, rate, tokens)
 
-    def _accumulate(self, batches: list[MicroBatch]) -> tuple[float, float]:
-        """Return loss per supervised token and gradient norm of a whole step; both are read from the device once."""
-        supervised = sum(batch.supervised for batch in batches)
-        before = self._random()
-        total = torch.zeros((), dtype=torch.float32, device=self.plan.device)
-        try:
-            for batch in batches:
-                self.stop.check()
-                if batch.supervised:
-                    loss = self.forward.loss(batch) / supervised
-                    loss.backward()  # type: ignore[no-untyped-call]
-                    total += loss.detach()
-                self.watchdog.beat()
-        except StopRequested:
-            self.optimizer.forget()
+    def _gradients(self, members: Ints) -> tuple[float, float]:
+        """Return loss and gradient norm of a step; when memory runs out it is done again with smaller micro-batches."""
+        while True:
+            spread = rows(self.plan.order.lengths, members, self.budget, self.gang.world)
+            mine = self.gang.share(spread)
+            before = self._random()
+            try:
+                batches = [micro_batch(self.examples, row, self.plan.device) for row in mine]
+                return self._accumulate(batches, self.gang.rounds(spread))
+            except torch.OutOfMemoryError:
+                self.optimizer.forget()
+                if self.gang.world > 1 or max(len(row) for row in spread) == 1:
+                    raise
+            except (StopRequested, PeerLost):
+                self.optimizer.forget()
+                self._set_random(before)
+                raise
             self._set_random(before)
-            raise
+            self.budget = max(1, max(int(self.plan.order.lengths[row].sum()) for row in spread) // 2)
+            torch.cuda.empty_cache()
+            self.reporter.say(
+                f"step {self.state.step + 1}: out of memory; micro-batches have at most {self.budget} tokens from now "
+                "on, and the batch of a step stays what it was"
+            )
+
+    def _accumulate(self, batches: list[MicroBatch], rounds: int) -> tuple[float, float]:
+        """Return loss per supervised token and gradient norm of a whole step; both are read from the device once."""
+        self.gang.begin(self.plan.training.seed, self.state.step)
+        supervised = self.gang.count(sum(batch.supervised for batch in batches))
+        total = torch.zeros((), dtype=torch.float32, device=self.plan.device)
+        for number in range(rounds):
+            self.gang.check(self.stop)
+            if number < len(batches) and batches[number].supervised:
+                loss = self.forward.loss(batches[number]) / supervised
+                loss.backward()  # type: ignore[no-untyped-call]
+                total += loss.detach()
+            self.watchdog.beat()
+        if self.gang.world > 1 and supervised:
+            self.gang.add([*self.optimizer.gradients(), total])
         if not supervised:
             return 0.0, 0.0
         figures: list[float] = torch.stack([total, self.optimizer.norm().to(total)]).tolist()
@@ -177,7 +203,7 @@ class Loop:
         self.reporter.say(f"step {state.step}: loss {loss}, gradient norm {norm}: left out (not finite)")
         if verdict is Verdict.LEAVE_OUT:
             return False
-        saved = self.checkpoints.newest() if verdict is Verdict.GO_BACK else None
+        saved = self._newest() if verdict is Verdict.GO_BACK else None
         if saved is None:
             raise Diverged(
                 f"loss or gradients are not finite at step {state.step} ({state.guard.skipped} steps left out); lower "
@@ -203,19 +229,34 @@ class Loop:
         self.history.add(step=state.step, evalLoss=loss)
         assert judgement.best is not None
         self.narrator.evaluated(state.step, loss, judgement.best, judgement.best_step)
-        if better and self.plan.training.early_stopping is not None:
+        if better and self.gang.leads and self.plan.training.early_stopping is not None:
             weights = {name: tensor for name, tensor in self.optimizer.tensors().items() if name.startswith("weight/")}
             self.checkpoints.save_best(state.step, weights, {})
 
     def _between_rows(self) -> None:
         self.watchdog.beat()
-        self.stop.check()
+        self.gang.check(self.stop)
 
     def _save_when_due(self) -> None:
         rule = self.plan.training.checkpoints
         by_steps = rule.every_steps is not None and self.state.step % rule.every_steps == 0
         if by_steps or time.monotonic() - self._saved_at >= 60 * rule.every_minutes:
             self.save()
+
+    def _newest(self) -> Saved | None:
+        """Return the newest checkpoint, the same for all processes: the first one chooses."""
+        if self.gang.world == 1:
+            return self.checkpoints.newest()
+        found: list[Saved | None] = [None]
+
+        def choose() -> str | None:
+            found[0] = self.checkpoints.newest()
+            return found[0].folder.name if found[0] else None
+
+        name = self.gang.first(choose)
+        if name is not None and not self.gang.leads:
+            found[0] = self.checkpoints.read_named(name)
+        return found[0]
 
     def _restore(self, saved: Saved) -> None:
         self.optimizer.load(saved.tensors)

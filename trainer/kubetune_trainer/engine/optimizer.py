@@ -49,6 +49,13 @@ class Optimizer:
         """Trainable parameters."""
         return sum(tensor.numel() for tensor in self._masters.values())
 
+    def gradients(self) -> list[Tensor]:
+        """Return all gradients; one that is missing is made, of zeros."""
+        for tensor in self._masters.values():
+            if tensor.grad is None:
+                tensor.grad = torch.zeros_like(tensor)
+        return [tensor.grad for tensor in self._masters.values() if tensor.grad is not None]
+
     def norm(self) -> Tensor:
         """Return the global norm of the gradients, and clip them to maxGradNorm."""
         gradients = [tensor.grad for tensor in self._masters.values() if tensor.grad is not None]

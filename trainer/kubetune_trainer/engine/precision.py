@@ -7,9 +7,11 @@ import torch
 from kubetune_api.training import Precision
 
 
-def device_of(accelerators: int) -> torch.device:
-    """Return the accelerator when the pod was given one, otherwise the CPU."""
-    return torch.device("cuda" if accelerators and torch.cuda.is_available() else "cpu")
+def device_of(accelerators: int, number: int = 0) -> torch.device:
+    """Return the accelerator when the pod was given one (of several that with a number), otherwise the CPU."""
+    if not accelerators or not torch.cuda.is_available():
+        return torch.device("cpu")
+    return torch.device("cuda", number) if accelerators > 1 else torch.device("cuda")
 
 
 def resolve(precision: Precision, device: torch.device) -> Precision:

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from kubetune_api.ftjstatus import Progress
 
@@ -23,10 +23,13 @@ _SPEED_WINDOW = 16
 class History:
     """`reports/metrics.jsonl`: one JSON line per optimiser step and per evaluation."""
 
-    def __init__(self, path: Path, step: int) -> None:
-        self._path = path
-        known = [entry for entry in read_history(path) if entry["step"] <= step]
-        self.entries: list[dict[str, Any]] = known
+    def __init__(self, path: Path | None, step: int) -> None:
+        """Keep the entries up to `step`; without a path nothing is written."""
+        self._file: TextIO | None = None
+        self.entries: list[dict[str, Any]] = []
+        if path is None:
+            return
+        self.entries = known = [entry for entry in read_history(path) if entry["step"] <= step]
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = open_anew(path)
         for entry in known:
@@ -36,12 +39,14 @@ class History:
     def add(self, **entry: Any) -> None:
         """Append an entry; it has at least `step`."""
         self.entries.append(entry)
-        self._file.write(json.dumps(entry) + "\n")
-        self._file.flush()
+        if self._file is not None:
+            self._file.write(json.dumps(entry) + "\n")
+            self._file.flush()
 
     def close(self) -> None:
         """Close the file."""
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
 
 
 def read_history(path: Path) -> list[dict[str, Any]]:

@@ -14,13 +14,16 @@ from kubetune_api.training import EarlyStopping
 
 from .batches import Examples, micro_batch, rows
 from .forward import Forward
+from .strategy import Alone
 
 
 class Validation:
     """Validation examples in rows that stay the same over the run."""
 
-    def __init__(self, examples: Examples, budget: int, device: torch.device, *, packed: bool) -> None:
-        self._examples, self._device = examples, device
+    def __init__(
+        self, examples: Examples, budget: int, device: torch.device, *, packed: bool, gang: Alone | None = None
+    ) -> None:
+        self._examples, self._device, self._gang = examples, device, gang or Alone()
         everything = np.arange(len(examples.lengths))
         self._rows = rows(examples.lengths, everything, budget if packed else 1)
 
@@ -31,12 +34,16 @@ class Validation:
         training, total, count = model.training, torch.zeros((), dtype=torch.float64, device=self._device), 0
         model.eval()
         try:
-            for members in self._rows:
-                batch = micro_batch(self._examples, members, self._device)
-                if batch.supervised:
-                    total += forward.loss(batch).double()
-                count += batch.supervised
+            mine = self._gang.share(self._rows)
+            for number in range(self._gang.rounds(self._rows)):
+                if number < len(mine):
+                    batch = micro_batch(self._examples, mine[number], self._device)
+                    if batch.supervised:
+                        total += forward.loss(batch).double()
+                    count += batch.supervised
                 between()
+            self._gang.add([total])
+            count = self._gang.count(count)
         finally:
             model.train(training)
         return float(total) / count if count else math.nan

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from kubetune_api.report import FinalLine
 
@@ -27,6 +28,7 @@ class Watchdog:
         self._last = time.monotonic()
         self._longest = 0.0
         self._closed = threading.Event()
+        self._waits = False
         self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
 
     def __enter__(self) -> Watchdog:
@@ -44,10 +46,20 @@ class Watchdog:
         self._limit = max(SHORTEST_LIMIT_SECONDS, PATIENCE * self._longest)
         self._last = now
 
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Wait for other processes: silence in here is theirs, and they have watchdogs of their own."""
+        began, self._waits = time.monotonic(), True
+        try:
+            yield
+        finally:
+            self._last += time.monotonic() - began
+            self._waits = False
+
     def _watch(self) -> None:
         while not self._closed.wait(min(5.0, self._limit / 4)):
             silence = time.monotonic() - self._last
-            if silence > self._limit:
+            if silence > self._limit and not self._waits:
                 self._end(silence)
 
     def _end(self, silence: float, leave: Callable[[int], None] = os._exit) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,7 @@ from kubetune_api.run import RunFile, digest_of
 from kubetune_api.training import Optimizer as OptimizerName
 from kubetune_api.training import Precision, Toggle
 
+from ..__main__ import done
 from ..artifacts.export import artifact, export
 from ..artifacts.lineage import Origin
 from ..data.prepared import Prepared, open_prepared
@@ -29,8 +31,10 @@ from ..engine.loop import Loop, Plan
 from ..engine.lora import LoraPlan, attach, plan_lora
 from ..engine.optimizer import Optimizer
 from ..engine.progress import History
+from ..engine.rendezvous import Meeting, Place, place_of, threads
 from ..engine.result import Result
 from ..engine.stop import StopFlag, StopRequested, on_sigterm
+from ..engine.strategy import Alone, DataParallel
 from ..engine.validation import Validation
 from ..engine.watchdog import Watchdog
 from ..errors import BadSpec, Checkpointed
@@ -67,26 +71,75 @@ def run(run: RunFile, workspace: Workspace, reporter: Reporter) -> FinalLine:
         DiskFull: the workspace cannot hold checkpoints and artifacts.
     """
     forms = _checked(run)
-    prepared = open_prepared(workspace.data)
+    place = place_of(run)
+    with on_sigterm() as stop, Watchdog(reporter) as watchdog, ExitStack() as stack:
+        gang = Alone()
+        if place is not None:
+            gang = _meet(place, run, reporter, watchdog, stop, stack)
+        gang.first(lambda: _enter(stack, only_writer(workspace.root, run, stop.request)))
+        return _train_or_tell(run, forms, gang, stop, watchdog, workspace, reporter)
+
+
+def _meet(
+    place: Place, run: RunFile, reporter: Reporter, watchdog: Watchdog, stop: StopFlag, stack: ExitStack
+) -> DataParallel:
+    """Meet the other processes; all but the first are quiet from now on."""
+    device = precision.device_of(run.compute.accelerators, place.local_rank)
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    reporter.say(f"Process {place.rank} of {place.world} meets the others at {place.host}:{place.port}")
+    if place.rank:
+        reporter.be_quiet()
+    meeting = stack.enter_context(Meeting(place, reporter, watchdog))
+    try:
+        meeting.meet(device, stop)
+    except StopRequested:
+        raise Checkpointed("stopped on request before training began; nothing has changed") from None
+    return DataParallel(meeting, device)
+
+
+def _enter(stack: ExitStack, context: AbstractContextManager[Any]) -> None:
+    stack.enter_context(context)
+
+
+def _train_or_tell(
+    run: RunFile,
+    forms: tuple[OutputFormat, ...],
+    gang: Alone,
+    stop: StopFlag,
+    watchdog: Watchdog,
+    workspace: Workspace,
+    reporter: Reporter,
+) -> FinalLine:
     assert run.model is not None, "the plan gives it to this stage"
-    with on_sigterm() as stop, only_writer(workspace.root, run, stop.request), Watchdog(reporter) as watchdog:
-        reporter.say(f"Reading {run.model.uri}")
-        local = resolve_model(run.model, workspace.models)
-        fingerprint = digest_of([run.config_digest(), prepared.digest, local.revision])
-        result = Result(workspace.reports / "training.json", fingerprint)
-        keep, owner = run.training.checkpoints.keep, run.run.uid
-        checkpoints = Checkpoints(workspace.checkpoints, fingerprint, keep, owner=owner, epoch=run.epoch)
-        final = result.read([workspace.artifacts / name for name in ("adapter", "merged")])
-        if final is None:
-            torch.set_num_threads(run.compute.cpu)
-            tuned = load(run, local, prepared, reporter)
-            loop, resolved = plan(run, prepared, tuned, checkpoints, workspace, reporter)
-            history = History(workspace.reports / "metrics.jsonl", loop.resume() or 0)
-            train(loop, history, stop, watchdog, reporter)
-            final = finish(run, local, prepared, tuned, loop, resolved, forms, workspace, reporter)
-            result.write(final, history, loop.state)
-        else:
-            reporter.say("Training has ended before; nothing has changed.")
+    model = run.model
+    prepared = open_prepared(workspace.data)
+    reporter.say(f"Reading {model.uri}")
+    gang.first(lambda: resolve_model(model, workspace.models) and None)
+    local = resolve_model(model, workspace.models)
+    fingerprint = digest_of([run.config_digest(), prepared.digest, local.revision])
+    result = Result(workspace.reports / "training.json", fingerprint)
+    keep, owner = run.training.checkpoints.keep, run.run.uid
+    checkpoints = Checkpoints(workspace.checkpoints, fingerprint, keep, owner=owner, epoch=run.epoch)
+    final = gang.first(lambda: result.read([workspace.artifacts / name for name in ("adapter", "merged")]))
+    if final is None:
+        torch.set_num_threads(threads(run))
+        tuned = load(run, local, prepared, gang, reporter)
+        loop, resolved = plan(run, prepared, tuned, checkpoints, gang, workspace, reporter)
+        resumed = loop.resume()
+        history = History(
+            workspace.reports / "metrics.jsonl" if gang.leads else None, -1 if resumed is None else resumed
+        )
+        train(loop, history, stop, watchdog, reporter)
+        if not gang.leads:
+            return done(
+                f"process {gang.rank} of {gang.world} has trained {loop.state.step} steps; the first one writes"
+            )
+        final = finish(run, local, prepared, tuned, loop, resolved, forms, workspace, reporter)
+        result.write(final, history, loop.state)
+    elif gang.leads:
+        reporter.say("Training has ended before; nothing has changed.")
+    if gang.leads:
         checkpoints.remove_all()
     return final
 
@@ -101,7 +154,6 @@ def _checked(run: RunFile) -> tuple[OutputFormat, ...]:
         "training.compile": (run.training.compile, (Toggle.AUTO, Toggle.OFF)),
         "output.uri": (output.uri, (None,)),
         "tracking": (run.tracking, (None,)),
-        "resources.nodes": (run.compute.nodes, (1,)),
     }
     adapter = method.tuning in ADAPTER_TUNINGS
     forms = tuple(output.formats or [OutputFormat.ADAPTER if adapter else OutputFormat.MERGED])
@@ -116,9 +168,9 @@ def _checked(run: RunFile) -> tuple[OutputFormat, ...]:
     return forms
 
 
-def load(run: RunFile, local: LocalModel, prepared: Prepared, reporter: Reporter) -> Tuned:
+def load(run: RunFile, local: LocalModel, prepared: Prepared, gang: Alone, reporter: Reporter) -> Tuned:
     """Return the model in memory, with adapters when the tuning has them, and its optimiser."""
-    device = precision.device_of(run.compute.accelerators)
+    device = precision.device_of(run.compute.accelerators, gang.local_rank)
     chosen = precision.resolve(run.training.precision, device)
     model = load_causal_lm(local, dtype=precision.torch_dtype(chosen)).to(device)
     packed = run.training.packing and pack(model)
@@ -134,7 +186,13 @@ def load(run: RunFile, local: LocalModel, prepared: Prepared, reporter: Reporter
 
 
 def plan(
-    run: RunFile, prepared: Prepared, tuned: Tuned, checkpoints: Checkpoints, workspace: Workspace, reporter: Reporter
+    run: RunFile,
+    prepared: Prepared,
+    tuned: Tuned,
+    checkpoints: Checkpoints,
+    gang: Alone,
+    workspace: Workspace,
+    reporter: Reporter,
 ) -> tuple[Loop, Resolved]:
     """Work out micro-batch, accumulation and steps, and say so."""
     training, data = run.training, prepared.train
@@ -147,12 +205,15 @@ def plan(
         tuned.model.dtype.itemsize,
         tuned.device.type,
     )
+    divisor = run.adjustments.micro_batch_divisor
+    fits = budget.divided(fits, divisor, longest, training.activation_checkpointing)
     if fits.checkpointing:
         tuned.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         tuned.model.enable_input_require_grads()
     tokens = fits.tokens if tuned.forward.packed else _ONE_EXAMPLE_A_ROW
     if tuned.device.type == "cuda":
         tokens = budget.rehearse(lambda batch: _rehearsal(tuned, batch), data, tokens, tuned.device)
+    tokens = gang.least(tokens)
     batch_tokens = training.global_batch_tokens or 65_536
     order = plan_order(data.lengths, training.seed, batch_tokens, training.global_batch_size)
     total = training.max_steps or (training.epochs or 1) * order.steps_per_epoch
@@ -160,7 +221,7 @@ def plan(
     resolved = Resolved(
         micro_batch_tokens=max(tokens, longest) if tokens == _ONE_EXAMPLE_A_ROW else tokens,
         micro_batch=1,
-        accumulation=len(rows(data.lengths, order.step(0), tokens)),
+        accumulation=gang.rounds(rows(data.lengths, order.step(0), tokens, gang.world)),
         total_tokens=round(int(data.lengths.sum()) * total / order.steps_per_epoch),
         trainable_parameters=tuned.optimizer.parameters,
         precision=tuned.precision.value,
@@ -170,16 +231,18 @@ def plan(
         f"{total} steps over {len(data)} examples ({order.steps_per_epoch} steps an epoch), "
         f"{resolved.accumulation} micro-batches of up to {resolved.micro_batch_tokens} tokens a step; "
         f"{resolved.trainable_parameters:,} weights are trained in {resolved.precision}"
+        + (f", by {gang.world} processes together" if gang.world > 1 else "")
+        + (f"; micro-batches are divided by {divisor} because memory ran out before" if divisor > 1 else "")
     )
-    validation = _validation(prepared, tuned, tokens)
+    validation = _validation(prepared, tuned, tokens, gang)
     steps = Plan(order, total, tokens, training, tuned.device)
-    return Loop(steps, tuned.forward, tuned.optimizer, data, validation, checkpoints), resolved
+    return Loop(steps, tuned.forward, tuned.optimizer, data, validation, checkpoints, gang), resolved
 
 
-def _validation(prepared: Prepared, tuned: Tuned, tokens: int) -> Validation | None:
+def _validation(prepared: Prepared, tuned: Tuned, tokens: int, gang: Alone) -> Validation | None:
     if prepared.validation is None or not len(prepared.validation):
         return None
-    return Validation(prepared.validation, tokens, tuned.device, packed=tuned.forward.packed)
+    return Validation(prepared.validation, tokens, tuned.device, packed=tuned.forward.packed, gang=gang)
 
 
 def _rehearsal(tuned: Tuned, batch: MicroBatch) -> None:

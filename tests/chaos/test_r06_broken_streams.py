@@ -10,6 +10,7 @@ import pytest
 from chaos.conftest import SLICE, Prepare
 from chaos.harness import crowd
 from chaos.harness.arena import Arena, hollow
+from chaos.harness.calls import Call
 from chaos.harness.faults import RefuseWatch
 from cluster.harness.manifests import fine_tune_job
 
@@ -35,8 +36,21 @@ def _expired(arena: Arena) -> None:
 
 
 def _refused(arena: Arena) -> None:
-    arena.proxy.faults.add(RefuseWatch(), lambda call: call.verb == "watch", times=4)
+    arena.proxy.faults.add(RefuseWatch(), _TooOld())
     _end(arena)
+
+
+class _TooOld:
+    """Chooses the watches of versions that are too old: those of a kind that was not listed since."""
+
+    def __init__(self) -> None:
+        self._listed: set[str] = set()
+
+    def __call__(self, call: Call) -> bool:
+        """Tell whether this one is chosen."""
+        if call.verb == "list":
+            self._listed.add(call.resource)
+        return call.verb == "watch" and call.resource not in self._listed
 
 
 def _silent(arena: Arena) -> None:

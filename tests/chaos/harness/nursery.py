@@ -6,6 +6,7 @@ Each is a process of its own that may be killed at any moment; only the reading 
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import signal
@@ -15,6 +16,8 @@ import threading
 import time
 from pathlib import Path
 from typing import Any
+
+_PDEATHSIG = 1
 
 
 def serve() -> None:
@@ -28,6 +31,7 @@ def serve() -> None:
     import kubetune_operator.runtime  # noqa: F401
 
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    _tie()
     print("ready", flush=True)
     while line := sys.stdin.readline():
         order = json.loads(line)
@@ -42,8 +46,15 @@ def serve() -> None:
         print(pid, flush=True)
 
 
+def _tie() -> None:
+    """Die with the parent, however it ends."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+
+
 def _become(environ: dict[str, str], log: str) -> None:
     os.setsid()
+    _tie()
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     os.environ.clear()
     os.environ.update(environ)

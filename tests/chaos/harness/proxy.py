@@ -101,7 +101,9 @@ class FaultProxy:
         self._session = aiohttp.ClientSession(
             connector=tls, auto_decompress=False, timeout=aiohttp.ClientTimeout(total=None, sock_connect=5)
         )
-        self._runner = web.ServerRunner(web.Server(self._handle, access_log=None, handler_cancellation=True), shutdown_timeout=0.1)
+        self._runner = web.ServerRunner(
+            web.Server(self._handle, access_log=None, handler_cancellation=True), shutdown_timeout=0.1
+        )
         await self._runner.setup()
         await self.up()
         write_kubeconfig(self.kubeconfig, f"http://127.0.0.1:{self.port}", token=self._token)

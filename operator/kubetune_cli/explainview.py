@@ -28,10 +28,10 @@ def view(evidence: Evidence, found: Explanation, now: datetime) -> RenderableTyp
         parts += [_title("What you can do"), *(_command(command) for command in found.todo)]
     if attempts := (evidence.run.get("status") or {}).get("attempts"):
         parts += [_title("What was tried"), _attempts(attempts, now)]
-    if rows := _conditions(evidence.run):
+    if rows := _conditions(evidence.run, found.message):
         parts += [_title("Conditions"), _grid(rows)]
-    if evidence.events:
-        parts += [_title("Events"), _grid(_events(evidence.events, now))]
+    if news := _events(evidence, found.message, now):
+        parts += [_title("Events"), _grid(news)]
     if evidence.unread:
         parts += [_title("Could not be read"), *(Padding(_text(what), (0, 0, 0, 2)) for what in evidence.unread)]
     return Group(*parts)
@@ -93,22 +93,29 @@ def _attempts(attempts: list[Object], now: datetime) -> Table:
     return table
 
 
-def _conditions(run: Object) -> list[tuple[Text, str, Text]]:
-    rows = []
+def _conditions(run: Object, answer: str) -> list[tuple[Text, str, Text]]:
+    """Return a line for each condition that says something; what was said above is not said again."""
+    rows, said = [], {answer}
     for entry in (run.get("status") or {}).get("conditions") or []:
         if entry.get("status") == "Unknown" and not entry.get("message"):
             continue
         text = Text(str(entry.get("reason") or ""))
-        message = _cut(str(entry.get("message") or ""))
+        whole = str(entry.get("message") or "")
+        message = "(as above)" if whole and whole in said else _cut(whole)
+        said.add(whole)
         text.append("  ").append_text(_text(message, "dim"))
         rows.append((Text(f"  {entry['type']}"), str(entry.get("status")), text))
     return rows
 
 
-def _events(events: Any, now: datetime) -> list[tuple[Text, str, Text]]:
-    """The last of each kind: the same thing said again is said once."""
+def _events(evidence: Evidence, answer: str, now: datetime) -> list[tuple[Text, str, Text]]:
+    """Return the last event of each kind: the same thing said again is said once, and not what the conditions say."""
     last: dict[tuple[str, str], Object] = {}
-    for event in events:
+    conditions = (evidence.run.get("status") or {}).get("conditions") or []
+    said = {answer, *(entry.get("message") for entry in conditions)}
+    for event in evidence.events:
+        if event.get("message") in said:
+            continue
         about = event.get("involvedObject") or {}
         key = (str(about.get("kind")), str(event.get("reason")))
         last.pop(key, None)
@@ -133,4 +140,6 @@ def _grid(rows: list[tuple[Text, str, Text]]) -> Table:
 
 
 def _cut(text: str) -> str:
+    """Shorten a text; a credential is taken out first, for half of one may not look like one."""
+    text = scrub(text)
     return text if len(text) <= _DETAIL else text[: _DETAIL - 3] + "..."

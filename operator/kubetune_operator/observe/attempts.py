@@ -8,6 +8,7 @@ from kubetune_api import names
 from kubetune_api.conditions import Attempt
 from kubetune_api.exits import Exit
 from kubetune_api.run import Stage
+from kubetune_api.scrub import scrub
 
 from ..plan.launch import KILLED, TERMINATED
 from ..plan.owner import uid_of
@@ -159,7 +160,7 @@ def _end_of(pod: PodView, snapshot: Snapshot) -> dict[str, object]:
     return {
         "exit_code": pod.exit_code,
         "reason": reason[:128],
-        "message": message[:_MESSAGE_LIMIT] or None,
+        "message": scrub(message)[:_MESSAGE_LIMIT] or None,
         "last_step": progress.step if progress else None,
     }
 

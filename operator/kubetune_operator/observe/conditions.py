@@ -10,6 +10,7 @@ from kubetune_api.evalrun import EvalRun
 from kubetune_api.finetunejob import FineTuneJob
 from kubetune_api.report import FinalLine
 from kubetune_api.run import Stage
+from kubetune_api.scrub import scrub
 
 from ..plan import Subject
 from ..plan.owner import generation_of
@@ -164,7 +165,7 @@ def _condition(type_: str, situation: Situation, subject: Subject, old: Conditio
         type=type_,
         status=finding.status,
         reason=finding.reason[:128] or "Unknown",
-        message=finding.message[:_LIMIT],
+        message=scrub(finding.message)[:_LIMIT],
         last_transition_time=old.last_transition_time if same and old else format_time(now),
         observed_generation=generation_of(subject),
     )

@@ -2,6 +2,7 @@
 
 from kubetune_api.exits import Exit, reason_of
 from kubetune_api.report import FinalLine
+from kubetune_api.scrub import scrub
 
 from .pods import PodView
 
@@ -52,6 +53,6 @@ def explain(pod: PodView | None, final: FinalLine | None) -> tuple[str, str]:
     if pod.exit_code is not None:
         parts.append(f"ended with exit code {pod.exit_code}")
     if line := last_line(pod.message):
-        parts.append(f"and said: {line[:500]}")
+        parts.append(f"and said: {scrub(line)[:500]}")
     remedy = _REMEDIES.get(reason, f"see `kubectl logs {pod.name}`")
     return reason, f"{' '.join(parts)}; {remedy}"

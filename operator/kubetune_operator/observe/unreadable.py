@@ -7,6 +7,7 @@ from typing import Any
 from kubetune_api.conditions import Condition
 from kubetune_api.evalstatus import EvalRunStatus
 from kubetune_api.ftjstatus import FineTuneJobStatus
+from kubetune_api.scrub import scrub
 
 from ..plan import Refusal
 from ..plan.parse import parse_status
@@ -56,7 +57,7 @@ def _with(status: Status, type_: str, reason: str, message: str, manifest: Mappi
         type=type_,
         status="False",
         reason=reason,
-        message=message[:1500],
+        message=scrub(message)[:1500],
         last_transition_time=old.last_transition_time if old and old.status == "False" else format_time(now),
         observed_generation=generation,
     )

@@ -21,6 +21,8 @@ class ApiDouble:
         self.objects: dict[str, dict[str, Any]] = {}
         self.pods: list[dict[str, Any]] = []
         self.logs: dict[str, str] = {}
+        self.forbidden: tuple[str, ...] = ()
+        """Ends of the paths that nobody may read."""
         self.watches = 0
         self.requests: list[tuple[str, str, str]] = []
         """(method, path with query, content type) of every request."""
@@ -67,6 +69,8 @@ class Handler(BaseHTTPRequestHandler):
         parts = urlsplit(self.path)
         query = {key: values[0] for key, values in parse_qs(parts.query).items()}
         self.double.requests.append(("GET", self.path, ""))
+        if parts.path.endswith(self.double.forbidden):
+            return self.answer(403, {"kind": "Status", "reason": "Forbidden", "message": "forbidden"})
         if parts.path.endswith("/log"):
             return self.text(self.double.logs.get(parts.path.split("/")[-2], ""))
         if parts.path.endswith("/pods"):

@@ -219,3 +219,10 @@ def test_a_name_conflict_is_shown_and_nothing_adopted() -> None:
 def test_children_carry_the_uid_of_their_owner() -> None:
     assert look(fine_tune_job()).actions.launch is not None
     assert fine_tune_job().metadata.model_extra == {"uid": UID, "generation": 1, "resourceVersion": "7"}
+
+
+def test_a_credential_is_taken_out_before_a_message_is_cut() -> None:
+    said = "x" * 1480 + " https://me:hunter2hunter2@host/d"
+    seen = look(fine_tune_job(), failures=[ApplyFailure("Rejected", said)])
+    assert message(seen, "Progressing").startswith("xxx")
+    assert "me:hu" not in message(seen, "Progressing")

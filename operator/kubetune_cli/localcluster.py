@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from kubetune_api.crdgen import KINDS, custom_resource_definition
-from kubetune_api.run import MOUNTS_ENV, TERMINATION_LOG_ENV
+from kubetune_api.run import HOSTS_ENV, MOUNTS_ENV, TERMINATION_LOG_ENV
 
 from .access import ApiError, Cluster, Unreachable, Where
 from .errors import CliError
@@ -46,7 +46,8 @@ def _start_cluster(state: LocalState, control_plane: bool, accelerators: list[st
     state.program(OPERATOR).stop()
     state.kubeconfig.unlink(missing_ok=True)
     command = [*python("kubetune_local"), "--directory", str(state.directory.resolve())]
-    command += ["--mounts-variable", MOUNTS_ENV, "--termination-log-variable", TERMINATION_LOG_ENV]
+    command += ["--mounts-variable", MOUNTS_ENV, "--hosts-variable", HOSTS_ENV]
+    command += ["--termination-log-variable", TERMINATION_LOG_ENV]
     command += ["--control-plane"] if control_plane else []
     for accelerator in accelerators:
         command += ["--accelerator", accelerator]

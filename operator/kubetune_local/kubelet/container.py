@@ -13,7 +13,7 @@ from kubetune_local import timestamps
 from kubetune_local.client import UNREACHABLE, ApiError
 
 from .attempt import Attempt, Exit, Orders, attempts_in
-from .downward import Unresolvable
+from .downward import ADDRESS, Unresolvable
 from .environment import References, resolve
 from .expansion import expand
 from .status import ContainerView
@@ -176,6 +176,7 @@ class Container:
             "HOSTNAME": pod.pod["spec"].get("hostname") or pod.pod["metadata"]["name"],
             **declared,
             settings.mounts_variable: json.dumps(mounts),
+            settings.hosts_variable: json.dumps(hosts_of(pod.pod)),
             settings.termination_log_variable: str(attempt.termination_log),
         }
         where = _working_directory(self.spec.get("workingDir"), mounts, pod.directory / "work" / self.name)
@@ -193,6 +194,12 @@ def _working_directory(wanted: str | None, mounts: Mapping[str, str], scratch: P
             return Path(wanted)
     scratch.mkdir(parents=True, exist_ok=True)
     return scratch
+
+
+def hosts_of(pod: JSON) -> dict[str, str]:
+    """Return the host names of the pods that share a pod's headless Service: all of them run on this machine."""
+    subdomain = pod["spec"].get("subdomain")
+    return {f"*.{subdomain}": ADDRESS} if subdomain else {}
 
 
 def terminated(ended: Exit, message: str, attempt: Attempt, uid: str) -> JSON:

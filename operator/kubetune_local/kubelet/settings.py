@@ -29,6 +29,9 @@ class KubeletSettings:
     """Further labels of the node."""
     mounts_variable: str = "POD_MOUNTS"
     """Variable with a JSON map of mount path to real directory: a process cannot mount."""
+    hosts_variable: str = "POD_HOSTS"
+    """Variable with a JSON map of host name, or pattern of such, to address: there is no pod network and no name
+    service."""
     termination_log_variable: str = "POD_TERMINATION_LOG"
     """Variable with the file that stands for the container's terminationMessagePath."""
     nice: int = 5

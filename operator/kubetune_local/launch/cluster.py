@@ -99,6 +99,7 @@ class Cluster:
             options.accelerators,
             options.node_labels,
             mounts_variable=options.mounts_variable,
+            hosts_variable=options.hosts_variable,
             termination_log_variable=options.termination_log_variable,
             shutdown_seconds=options.shutdown_seconds,
         )

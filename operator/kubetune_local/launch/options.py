@@ -19,6 +19,7 @@ class Options:
     node_labels: dict[str, str]
     node_name: str
     mounts_variable: str
+    hosts_variable: str
     termination_log_variable: str
     shutdown_seconds: float
     log_level: str
@@ -43,6 +44,7 @@ def read_options(arguments: list[str] | None = None) -> Options:
     add("--node-label", action="append", default=[], metavar="KEY=VALUE", help="further label of the node")
     add("--node-name", default="local")
     add("--mounts-variable", default="POD_MOUNTS", help="variable of each container: JSON of mount path to directory")
+    add("--hosts-variable", default="POD_HOSTS", help="variable of each container: JSON of host name to address")
     add("--termination-log-variable", default="POD_TERMINATION_LOG", help="variable: file of the termination message")
     add("--shutdown-seconds", type=float, default=10.0, help="time that pods have when the cluster is stopped")
     add("--log-level", default="INFO", choices=("DEBUG", "INFO", "WARNING", "ERROR"))
@@ -60,6 +62,7 @@ def read_options(arguments: list[str] | None = None) -> Options:
         node_labels=labels,
         node_name=given.node_name,
         mounts_variable=given.mounts_variable,
+        hosts_variable=given.hosts_variable,
         termination_log_variable=given.termination_log_variable,
         shutdown_seconds=given.shutdown_seconds,
         log_level=given.log_level,

@@ -19,8 +19,11 @@ EMBEDDED, CONTROL_PLANE = "embedded", "control-plane"
 ASSETS = "KUBEBUILDER_ASSETS"
 PROGRAMS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
 START_SECONDS = 120.0
-#: What the contract calls the two variables of a kubelet that cannot mount.
-VARIABLES = ("--mounts-variable", "KUBETUNE_MOUNTS", "--termination-log-variable", "KUBETUNE_TERMINATION_LOG")
+#: What the contract calls the variables of a kubelet that cannot mount and has no pod network.
+VARIABLES = (
+    *("--mounts-variable", "KUBETUNE_MOUNTS", "--hosts-variable", "KUBETUNE_HOSTS"),
+    *("--termination-log-variable", "KUBETUNE_TERMINATION_LOG"),
+)
 
 
 def chosen_worlds(option: str | None) -> list[str]:

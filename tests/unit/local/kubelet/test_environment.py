@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from kubetune_local.kubelet.container import hosts_of
 from kubetune_local.kubelet.downward import Unresolvable
 from kubetune_local.kubelet.environment import References, inherited, resolve
 from unit.local.kubelet.builders import FakeApi, container, pod
@@ -80,3 +81,25 @@ async def test_says_what_is_missing_in_the_words_of_kubernetes(source: dict[str,
 def test_a_pod_inherits_no_token_and_no_kubeconfig() -> None:
     machine = {"PATH": "/bin", "HF_TOKEN": "x", "KUBECONFIG": "k", "HTTPS_PROXY": "p", "LC_ALL": "C", "AWS_SECRET": "s"}
     assert inherited(machine) == {"PATH": "/bin", "HTTPS_PROXY": "p", "LC_ALL": "C"}
+
+
+async def test_tells_a_pod_its_completion_index() -> None:
+    one = container(
+        env=[
+            {
+                "name": "JOB_COMPLETION_INDEX",
+                "valueFrom": {
+                    "fieldRef": {"fieldPath": "metadata.annotations['batch.kubernetes.io/job-completion-index']"}
+                },
+            }
+        ]
+    )
+    indexed = pod(one)
+    indexed["metadata"]["annotations"] = {"batch.kubernetes.io/job-completion-index": "1"}
+    found = await resolve(one, indexed, References(API, "default"), {})  # type: ignore[arg-type]
+    assert found == {"JOB_COMPLETION_INDEX": "1"}
+
+
+def test_pods_of_one_service_are_found_on_this_machine() -> None:
+    assert hosts_of({"spec": {"subdomain": "train"}}) == {"*.train": "127.0.0.1"}
+    assert hosts_of({"spec": {}}) == {}

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from kubetune_api.model import DataSource
-from kubetune_api.run import MOUNTS_ENV
+from kubetune_api.run import HOSTS_ENV, MOUNTS_ENV
 from kubetune_trainer.errors import BadDataset, BadSpec
-from kubetune_trainer.paths import Workspace, real_path
+from kubetune_trainer.paths import Workspace, host_address, real_path
 from kubetune_trainer.sources import fetch_data
 
 
@@ -57,3 +57,12 @@ def test_a_scheme_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
 def test_the_uri_of_an_artifact_is_that_of_its_claim(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path, "pvc://job-ws/")
     assert workspace.uri_of(tmp_path / "artifacts" / "adapter") == "pvc://job-ws/artifacts/adapter"
+
+
+def test_a_host_is_looked_up_as_told_and_by_name_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(HOSTS_ENV, json.dumps({"*.train": "127.0.0.2", "a-0.train": "127.0.0.3"}))
+    assert host_address("a-0.train") == "127.0.0.3"
+    assert host_address("a-1.train") == "127.0.0.2"
+    assert host_address("127.0.0.9") == "127.0.0.9"
+    with pytest.raises(OSError, match="not known"):
+        host_address("nobody.invalid")

@@ -166,3 +166,19 @@ def test_prepare_and_train_run_from_the_command_line(tmp_path: Path) -> None:
     assert final.progress is not None
     assert final.progress.step == final.progress.total_steps
     assert (tmp_path / "ws" / "artifacts" / "adapter" / "adapter_model.safetensors").exists()
+
+
+def test_credentials_are_shown_neither_in_the_log_nor_in_the_termination_message(
+    tmp_path: Path, termination: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> None:
+        print("downloading", flush=True)
+        raise RuntimeError("GET https://me:pass-canary@host/d?token=tok-canary with value-canary failed")
+
+    monkeypatch.setenv("HF_TOKEN", "value-canary")
+    monkeypatch.setattr(prepare, "run", fail)
+    entry.main([str(run_json(tmp_path, document(tmp_path)))])
+    said = capsys.readouterr()
+    assert "GET https://***@host/d?token=*** with *** failed" in said.err
+    for text in (said.out, said.err, termination.read_text()):
+        assert "canary" not in text

@@ -139,6 +139,7 @@ async def rate(bench: Bench) -> JSON:
         "runningToStatus": spread(audit.running_to_status(log, bench.kubelet.owners), size.jobs),
         "benchLateSeconds": round(late, 3),
         "operatorCpuSeconds": round(bench.operator.cpu_seconds() - used, 1),
+        "operatorCpuByThread": bench.operator.threads(),
         "callsPerJob": {key: round(count / size.jobs, 2) for key, count in made_calls.items()},
         "machineBusyPercent": _busy(load),
         "seconds": round(took, 1),

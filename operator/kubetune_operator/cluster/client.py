@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextvars import ContextVar
 from typing import Any
 from urllib.parse import quote, urlencode
+from urllib.request import getproxies
 
 import aiohttp
 import yaml
@@ -251,6 +252,8 @@ async def connect(observer: Observer | None = None, gate: Gate | None = None, pa
     from kubernetes.aio.client.configuration import Configuration
 
     configuration = Configuration()
+    # Proxies of the environment are looked up in a thread, anew for each call: not where there are none.
+    configuration.client_session_kwargs = {"trust_env": bool(getproxies())}
     await log_in(configuration)
     configuration.trace_configs = [_tracing()]
     return Client(ApiClient(configuration), observer, gate, pace)

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from kopf._cogs.clients import watching as streams
+from kopf._cogs.clients.errors import APIError
 
 logger = logging.getLogger(__name__)
 
@@ -71,6 +72,11 @@ def listen(signs: Signs) -> None:
                 if event.get("type") == "ERROR" and event.get("object", {}).get("code") != 410:
                     raise ValueError(f"the API server says {event.get('object')}")
                 yield event
+        except APIError as error:  # refused: Kopf would end, and the version being too old is nothing to end for
+            if error.status != 410:
+                raise
+            await _pause(resource, troubles)
+            yield _GONE
         except ValueError as error:  # not JSON, or an error: what comes next is unknown, so all is read anew
             logger.warning("the watch of %s is broken: %s; it starts anew", resource, str(error)[:300])
             await _pause(resource, troubles)

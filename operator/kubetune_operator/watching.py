@@ -141,6 +141,7 @@ class Watcher:
             )
         finally:
             beating.cancel()
+            stop.set()  # Kopf waits for it in a thread, and the loop cannot close before that thread has ended
 
     async def _login(self) -> kopf.AiohttpSession:
         """Return a session of Kopf's own, with the credentials of our client: it asks again when they are refused."""

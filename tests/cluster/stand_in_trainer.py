@@ -5,6 +5,7 @@ The path of the first training source is a script of words, separated by `/`, ea
     prepare-exit-65     the prepare stage ends with exit code 65
     train-exit-70x2     the first two attempts to train end with 70, the third works
     train-exit-70x1@1   the first attempt of the pod with index 1 ends with 70
+    train-hog-x1        the first attempt takes memory until it is killed
     train-steps-40      training has 40 steps (default 4) of 50 ms
     evaluate-gate-fails the evaluation reports a gate that does not hold
     evaluate-exit-70    the evaluation ends with 70
@@ -42,6 +43,8 @@ def main() -> int:
         code, _, times = what.partition("x")
         if index not in ("", INDEX):
             continue
+        if what.startswith("hog") and attempt <= int(times):
+            _hog()
         if word.startswith("exit-") and (not times or attempt <= int(times)):
             return _end(
                 int(code), _REASONS.get(int(code), "InternalError"), _MESSAGES.get(int(code), "it was asked to")
@@ -56,6 +59,13 @@ def _real_path(path: str) -> Path:
         if Path(path).is_relative_to(mount):
             return Path(place) / Path(path).relative_to(mount)
     return Path(path)
+
+
+def _hog() -> None:
+    """Take memory until somebody ends it."""
+    taken = []
+    while not STOP.wait(0.05):
+        taken.append(bytearray(os.urandom(2**20)) * 32)
 
 
 _REASONS = {65: "BadDataset", 66: "ModelUnavailable", 71: "OutOfMemory", 76: "Stalled", 78: "Diverged"}

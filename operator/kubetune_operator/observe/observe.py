@@ -14,6 +14,7 @@ from . import progress, results
 from .attempts import Ledger, ledger
 from .conditions import conditions
 from .decide import decide
+from .fault import SUSPENDED
 from .lost import with_lost_pods
 from .phase import phase
 from .pods import PodView
@@ -22,7 +23,7 @@ from .situation import Actions, Situation, Step
 from .size import bounded
 from .snapshot import Snapshot, Status
 from .stages import current_stage
-from .terminal import holds, is_terminal
+from .terminal import condition, holds, is_terminal
 from .timestamps import format_time, parse_time
 
 _OVER = (Step.SUCCEEDED, Step.FAILED, Step.REFUSED)
@@ -36,7 +37,8 @@ class Observation:
     actions: Actions
     requeue_after: float | None
     must_be_first: bool
-    """Whether the status must be stored before the actions: a run number or the evaluation's name is new."""
+    """Whether the status must be stored before the actions: a run number, the evaluation's name, or that it was asked
+    to stop, is new."""
 
 
 def observe(snapshot: Snapshot, now: datetime) -> Observation:
@@ -120,7 +122,9 @@ def _is_intent(old: Status, new: Status) -> bool:
 def _intent(status: Status) -> tuple[object, ...]:
     evaluation = status.evaluation if isinstance(status, FineTuneJobStatus) else None
     ready = holds(status.conditions, "DataReady")
-    return status.runs, status.epoch, ready, evaluation, is_terminal(status.conditions)
+    running = condition(status.conditions, "Running")
+    suspended = running is not None and running.reason == SUSPENDED
+    return status.runs, status.epoch, ready, evaluation, suspended, is_terminal(status.conditions)
 
 
 def _throttled(new: Status, snapshot: Snapshot, now: datetime) -> Status:

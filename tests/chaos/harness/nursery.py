@@ -67,7 +67,8 @@ def _become(environ: dict[str, str], log: str) -> None:
 class Nursery:
     """The process that forks."""
 
-    def __init__(self, environ: dict[str, str]) -> None:
+    def __init__(self, environ: dict[str, str], always: dict[str, str] | None = None) -> None:
+        self._always = always or {}
         self._lock = threading.Lock()
         self._process: subprocess.Popen[str] = subprocess.Popen(
             [sys.executable, str(Path(__file__))],
@@ -84,7 +85,7 @@ class Nursery:
 
     def bear(self, environ: dict[str, str], log: Path) -> Child:
         """Start an operator."""
-        order: dict[str, Any] = {"environ": environ, "log": str(log)}
+        order: dict[str, Any] = {"environ": environ | self._always, "log": str(log)}
         with self._lock:
             assert self._process.stdin is not None
             self._process.stdin.write(json.dumps(order) + "\n")

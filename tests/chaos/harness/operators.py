@@ -32,7 +32,7 @@ class ProxiedOperator(Operator):
         self.settings: dict[str, str] = {}
         """Variables that it gets at each start."""
         self.starts = 0
-        self._nursery = nursery
+        self.nursery = nursery
         self._child: Child | None = None
 
     @property
@@ -52,7 +52,7 @@ class ProxiedOperator(Operator):
         self.port = free_port()
         own = {"KUBECONFIG": str(self.proxy.kubeconfig), "KUBETUNE_HTTP_BIND": f"127.0.0.1:{self.port}"}
         environ = environment(**(self._settings() | own | self.settings | settings))
-        self._child = self._nursery.bear(environ, self.log)
+        self._child = self.nursery.bear(environ, self.log)
         self.starts += 1
 
     def start(self, **settings: str) -> None:

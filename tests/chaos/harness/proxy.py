@@ -51,6 +51,8 @@ class Write:
     """What the API server answered; None when it never had the request."""
     fault: str = ""
     answered: float | None = None
+    version: int | None = None
+    """resourceVersion of what was written: its place in the order of all writes."""
 
     @property
     def committed(self) -> bool:
@@ -234,7 +236,7 @@ class FaultProxy:
             data = await upstream.read()
             code, headers = upstream.status, _headers(upstream)
         if write is not None:
-            write.code, write.answered = code, time.monotonic()
+            write.code, write.answered, write.version = code, time.monotonic(), _version(code, data)
             if self._crashes(write, after=True):
                 raise ConnectionAbortedError
         if isinstance(fault, LoseAnswer):
@@ -271,6 +273,15 @@ class FaultProxy:
 
 def _headers(upstream: aiohttp.ClientResponse) -> dict[str, str]:
     return {name: value for name, value in upstream.headers.items() if name.lower() not in _NOT_RETURNED}
+
+
+def _version(code: int, data: bytes) -> int | None:
+    if code >= 300:
+        return None
+    try:
+        return int(json.loads(data)["metadata"]["resourceVersion"])
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def _status(code: int, reason: str, retry_after: int | None) -> web.Response:

@@ -11,7 +11,7 @@ import contextlib
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -184,6 +184,8 @@ class FaultProxy:
         write = self._note(call, body) if call.is_write else None
         if write is None:
             self.reads += 1
+        else:
+            call = write.call
         fault = self.faults.draw(call)
         if write is not None and fault is not None:
             write.fault = fault.name
@@ -200,9 +202,12 @@ class FaultProxy:
     def _note(self, call: Call, body: bytes) -> Write:
         if not call.is_lease:
             self._numbered += 1
-        write = Write(0 if call.is_lease else self._numbered, call, time.monotonic())
+        document = None
         with contextlib.suppress(ValueError):
-            write.body = json.loads(body) if body else None
+            document = json.loads(body) if body else None
+        if call.verb == "create" and isinstance(document, dict):
+            call = replace(call, name=str(document.get("metadata", {}).get("name", "")))
+        write = Write(0 if call.is_lease else self._numbered, call, time.monotonic(), document)
         self.journal.append(write)
         return write
 

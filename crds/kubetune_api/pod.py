@@ -23,7 +23,7 @@ class EnvVariable(ApiModel):
     """One environment variable with a value that anybody may read."""
 
     name: EnvName
-    """name of the variable, such as NCCL_DEBUG. Names of credentials are refused: they belong in a credentialsSecret."""
+    """name of the variable, such as NCCL_DEBUG. Credentials are refused: they belong in a credentialsSecret."""
     value: EnvText = ""
     """value of the variable."""
 

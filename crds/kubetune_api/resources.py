@@ -121,7 +121,7 @@ class Scheduling(ApiModel):
     spot: Spot = Spot.ALLOW
     """spot: whether interruptible nodes are allowed, required or avoided; a run that loses its node resumes."""
     topology: Topology | None = None
-    """topology that the pods of a run on several nodes share, for a fast network between them; any nodes when absent."""
+    """topology that the pods of a run on several nodes share, for a fast network between them; any when absent."""
 
 
 class Workspace(ApiModel):

@@ -12,6 +12,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from kubetune_api import __version__
 from kubetune_api.resources import Toleration
 
+from .policy import parse_policy
+
 PREFIX = "KUBETUNE_"
 FILE_VARIABLE = "KUBETUNE_SETTINGS"
 
@@ -40,6 +42,13 @@ def _read(path: Path) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise ValueError(f"{path} is no mapping of settings to values")
     return found
+
+
+def _check_policy(path: Path) -> None:
+    try:
+        parse_policy(path.read_text())
+    except ValueError as error:
+        raise ValueError(f"the policy in {path} is not valid: {error}") from error
 
 
 class Settings(BaseModel):
@@ -76,6 +85,8 @@ class Settings(BaseModel):
     hopeless_after_seconds: float = Field(default=3600, ge=0)
     """Time that people have to mend what waiting cannot, such as an image that does not exist; then the run ends."""
 
+    policy: str = ""
+    """Path of the platform's policy, see docs/policy.md; read anew when it changes. Empty allows everything."""
     namespaces: Names = []
     """Namespaces to work in, separated by commas; all of them when empty."""
     leader_election: bool = True
@@ -115,4 +126,7 @@ class Settings(BaseModel):
         for name in cls.model_fields:
             if (text := environ.get(PREFIX + name.upper())) is not None:
                 values[name] = text
-        return cls(**values)
+        settings = cls(**values)
+        if settings.policy:
+            _check_policy(Path(settings.policy))
+        return settings

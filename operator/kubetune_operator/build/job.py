@@ -6,7 +6,7 @@ decides (KEP-3329):
     64 65 66 77 78       FailJob   another attempt cannot mend it: one attempt, then over
     DisruptionTarget     Ignore    eviction, pre-emption, a lost node; costs no retry
     75 143               Ignore    it was stopped and goes on where it was; costs no retry
-    71 76 137            FailJob   out of memory, stalled, killed: the operator makes the next run, and changes something
+    71 76 137            FailJob   out of memory, stalled, killed: the operator makes the next run, with a change
     everything else      Count     70, a signal: costs one of `retries`
 
 What is ignored has no end of its own in a Job: the operator counts it and ends a run that is disrupted too often.

@@ -18,9 +18,11 @@ from ..observe.unreadable import forbidden
 from ..plan import Jobs, Refusal, Subject, parse, plan
 from ..plan.candidates import awaited
 from ..plan.owner import uid_of
+from ..policy_file import PolicyFile
 from ..settings import Settings
 from .client import Client, Document
 from .keys import Key
+from .limits import Limits
 from .logs import LogReader
 from .occupancy import OccupancyReader
 
@@ -33,6 +35,8 @@ class Gatherer:
     def __init__(self, client: Client, settings: Settings) -> None:
         self._client = client
         self._settings = settings
+        self.policy = PolicyFile(settings.policy)
+        self._limits = Limits(client, self.policy)
         self._logs = LogReader(client, settings.progress_interval_seconds)
         self._tuning = Tuning(
             progress_interval=settings.progress_interval_seconds,
@@ -70,7 +74,8 @@ class Gatherer:
         jobs = [job for job in listed if _owned(job, uid_of(subject))]
         views = {job["metadata"]["name"]: job_view(job) for job in jobs}
         with _reading("get finetunejobs"):
-            decided = plan(subject, self._settings, await self._jobs(subject))
+            decided = plan(subject, self._settings, await self._jobs(subject), self.policy.current)
+            decided = await self._limits.applied(subject, decided)
         if is_terminal(subject.status.conditions if subject.status else []):
             self._logs.forget(key)
             return Snapshot(subject, decided, jobs=views, tuning=self._tuning)

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from pathlib import PurePosixPath
 from typing import Any
 
 from kubetune_api.fields import LABEL_KEY_PATTERN
@@ -25,7 +24,7 @@ _RESERVED_LABELS = ("app.kubernetes.io/managed-by", "job-name", "controller-uid"
 _SECURITY_PREFIXES = ("seccomp.security.alpha.kubernetes.io", "container.apparmor.security.beta.kubernetes.io")
 _RESERVED_PATHS = (
     WORKSPACE_PATH,
-    str(PurePosixPath(RUN_FILE_PATH).parent),
+    RUN_FILE_PATH.rpartition("/")[0],
     CLAIMS_PATH,
     *("/tmp", "/dev", "/proc", "/sys", "/var/run/secrets", "/run/secrets"),
 )

@@ -48,7 +48,8 @@ def test_what_the_user_gives_a_pod_is_in_it() -> None:
     assert {"name": "NCCL_DEBUG", "value": "INFO"} in container["env"]
     mounts = {mount["mountPath"]: mount for mount in container["volumeMounts"]}
     volumes = {volume["name"]: volume for volume in spec["volumes"]}
-    assert mounts["/mnt/a"]["readOnly"] and mounts["/mnt/b"]["readOnly"]
+    assert mounts["/mnt/a"]["readOnly"]
+    assert mounts["/mnt/b"]["readOnly"]
     assert volumes[mounts["/mnt/a"]["name"]]["persistentVolumeClaim"] == {"claimName": "cache"}
     assert volumes[mounts["/mnt/b"]["name"]]["configMap"] == {"name": "words"}
 
@@ -76,7 +77,8 @@ def test_names_that_only_remind_of_credentials_are_taken(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["KUBETUNE_MOUNTS", "JOB_COMPLETION_INDEX", "HF_HUB_OFFLINE", *(entry["name"] for entry in environment({}, {}))]
+    "name",
+    ["KUBETUNE_MOUNTS", "JOB_COMPLETION_INDEX", "HF_HUB_OFFLINE", *(entry["name"] for entry in environment({}, {}))],
 )
 def test_variables_of_the_operator_and_the_platform_stay_theirs(name: str) -> None:
     assert refusal(env=[{"name": name, "value": "x"}]).field == "spec.pod.env[0].name"

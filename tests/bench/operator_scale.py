@@ -286,6 +286,16 @@ def verdicts(figures: JSON) -> JSON:
     return found
 
 
+def by_bar(found: JSON) -> JSON:
+    """Return S1, S2 and S3 as `make chaos` tells bars: held or not, and the figures in a line."""
+    told: JSON = {}
+    for name in ("S1", "S2", "S3"):
+        if parts := {bar: entry for bar, entry in found.items() if bar.startswith(name)}:
+            lines = [f"{bar[3:]} {entry['figure']} (<= {entry['limit']})" for bar, entry in parts.items()]
+            told[name] = {"held": all(entry["held"] for entry in parts.values()), "figure": ", ".join(lines)}
+    return told
+
+
 def _stage_seconds(pod: JSON) -> float | None:
     """Pods of the namespace `busy` run on; the others end after a moment."""
     return None if pod["metadata"]["namespace"] == "busy" else STAGES_RUN_SECONDS
@@ -343,7 +353,7 @@ def main() -> int:
         figures = asyncio.run(measured(size, chosen, Path(folder)))
     bars = verdicts(figures)
     machine = {"cores": psutil.cpu_count(), "python": platform.python_version(), "quick": size is QUICK}
-    print(json.dumps({"machine": machine, **figures, "bars": bars}))
+    print(json.dumps({"machine": machine, **figures, "bars": bars, **by_bar(bars)}))
     return 0 if all(bar["held"] for bar in bars.values()) else 1
 
 

@@ -1,16 +1,17 @@
 """Generated objects: what the schema allows is rendered or refused with a reason, and no field is without effect.
 
-`make test` looks at the first 100; `make fuzz` at 1,000, each sent through the admission of a real API server too.
+`make test` looks at the first 100; `make fuzz`, and `make chaos SCENARIO=R13`, at 1,000, each sent through the
+admission of a real API server too, and the first 200 to an operator that runs.
 An object is told by its seed: `FUZZ=1 FUZZ_SEED=417 make fuzz` looks at that one alone.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from control_plane import ControlPlane, control_plane, is_available
+from control_plane import ControlPlane
 from fuzz.generate import Generator, at, changed, leaves
 from fuzz.judge import judged, to
 from fuzz.live import run_live
@@ -19,38 +20,35 @@ from kubetune_cli.structural import mistakes
 from kubetune_operator.plan import Refusal
 from kubetune_operator.render import render
 
-COUNT = int(os.environ.get("FUZZ", "0"))
 FIRST = int(os.environ.get("FUZZ_SEED", "0"))
-needs_server = pytest.mark.skipif(not COUNT or not is_available(), reason="FUZZ and KUBEBUILDER_ASSETS are not set")
+LIVE = 200
 
 
-@pytest.fixture(scope="module")
-def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
-    """A real API server with our definitions."""
-    with control_plane(tmp_path_factory.mktemp("plane")) as made:
-        made.install_definitions()
-        yield made
-
-
-@pytest.mark.skipif(COUNT > 0, reason="make fuzz looks at more of them, through an API server")
+@pytest.mark.slice_only
 def test_the_first_100_are_rendered_or_refused_with_a_reason() -> None:
     found = judged(100)
     assert found.held, "\n\n".join([found.figure, *found.broken])
 
 
-@needs_server
+@pytest.mark.through_server
 @pytest.mark.timeout(1800)
-def test_many_through_the_admission_of_an_api_server(plane: ControlPlane) -> None:
-    found = judged(COUNT, FIRST, to(plane))
-    print(found.figure)
+def test_many_through_the_admission_of_an_api_server(
+    plane: ControlPlane, count: int, figure: Callable[[str], None]
+) -> None:
+    found = judged(count, FIRST, to(plane))
+    figure(found.figure)
     assert not found.broken, "\n\n".join([found.figure, *found.broken])
 
 
-@needs_server
-@pytest.mark.timeout(600)
-def test_a_running_operator_makes_a_job_or_says_why_not(plane: ControlPlane, tmp_path: Path) -> None:
+@pytest.mark.through_server
+@pytest.mark.timeout(900)
+def test_a_running_operator_makes_a_job_or_says_why_not(
+    plane: ControlPlane, count: int, tmp_path: Path, figure: Callable[[str], None]
+) -> None:
     to(plane)
-    broken = run_live(plane, tmp_path, min(COUNT, 200), FIRST)
+    live = min(count, LIVE)
+    broken = run_live(plane, tmp_path, live, FIRST)
+    figure(f"{live} objects met a running operator, the refused ones twice; {len(broken)} broken")
     assert not broken, "\n\n".join(broken)
 
 

@@ -69,8 +69,8 @@ class MeasuredOperator:
 
     def threads(self) -> list[float]:
         """Return the processor time of its threads that took any, the first one first: that is where it reconciles."""
-        times = psutil.Process(self._process.pid).threads()
-        return [round(each.user_time + each.system_time, 1) for each in times if each.user_time + each.system_time > 0.1]
+        threads = psutil.Process(self._process.pid).threads()
+        return [round(took, 1) for each in threads if (took := each.user_time + each.system_time) > 0.1]
 
     async def idle(self, seconds: float) -> dict[str, Any]:
         """Return memory and processor time over a while."""

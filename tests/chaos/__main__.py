@@ -57,7 +57,7 @@ def prove(bar: Bar, length: str) -> Verdict:
     if not (ROOT / bar.proof).exists():
         return {"held": False, "figure": f"there is no {bar.proof} yet"}
     findings = Findings()
-    arguments = [str(ROOT / bar.proof), "-q", "-s", f"--chaos={length}", "-p", "no:cacheprovider"]
+    arguments = [str(ROOT / bar.proof), "-q", "-s", f"--chaos={length}", "--cluster=control-plane"]
     arguments += ["-k", bar.selects] if bar.selects else []
     pytest.main(arguments, plugins=[findings])
     return findings.verdict()

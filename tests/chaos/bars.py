@@ -40,9 +40,9 @@ BARS = tuple(
         ("S1", "1,000 jobs at 20/s", "make bench-operator"),
         ("S2", "10,000 objects", "make bench-operator"),
         ("S3", "writes of a lifecycle", "make bench-operator"),
-        ("C1", "restricted pods", "tests/apiserver", "restricted"),
+        ("C1", "restricted pods", "tests/cluster/test_security.py", "restricted or admitted"),
         ("C2", "RBAC is golden", "tests/chart"),
-        ("C3", "a canary secret shows nowhere", "tests/chaos/test_c03_canary.py"),
+        ("C3", "a canary secret shows nowhere", "tests/cluster/test_security.py", "canary"),
         ("O2", "a wedge fails liveness; no series for the deleted", "tests/chaos/test_o02_liveness.py"),
     )
 )

@@ -77,16 +77,26 @@ async def namespace_of(client: KubeClient, name: str | None = None) -> AsyncIter
 
 @asynccontextmanager
 async def arena(
-    world: World, nursery: Nursery, directory: Path, *, seed: int = 0, replicas: int = 1, whole: bool = False
+    world: World,
+    nursery: Nursery,
+    directory: Path,
+    *,
+    seed: int = 0,
+    replicas: int = 1,
+    whole: bool = False,
+    token: str | None = None,
 ) -> AsyncIterator[Arena]:
-    """Prepare a scenario: its operators work in its namespace only, or in the whole cluster, and are not started."""
+    """Prepare a scenario: its operators work in its namespace only, or in the whole cluster, and are not started.
+
+    They are the cluster's administrator, or whoever `token` belongs to.
+    """
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(KubeClient(load_kubeconfig(world.kubeconfig), user_agent="scenario"))
         namespace = await stack.enter_async_context(namespace_of(client))
         history = await stack.enter_async_context(History(client, namespace))
         operators = []
         for name in "abcd"[:replicas]:
-            proxy = FaultProxy(world.kubeconfig, directory / f"proxy-{name}.kubeconfig", seed=seed)
+            proxy = FaultProxy(world.kubeconfig, directory / f"proxy-{name}.kubeconfig", seed=seed, token=token)
             await stack.enter_async_context(proxy)
             operator = ProxiedOperator(world, directory, nursery, proxy, name)
             if not whole:

@@ -1,0 +1,64 @@
+"""G3: disruptions cost no retry, and have an end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from chaos.conftest import Prepare
+from chaos.harness.arena import Arena, hollow
+from cluster.harness.hollow_kubelet import Life, forever
+from cluster.harness.manifests import fine_tune_job
+from cluster.harness.under_test import JSON, condition_of
+from kubetune_api import names
+
+ROUNDS = 5
+
+
+async def evict(arena: Arena, owner: JSON, known: set[str]) -> None:
+    """Evict the next training pod, as a drain of its node does."""
+
+    async def fresh() -> JSON | None:
+        pods = await arena.children("Pod", owner, "train")
+        alive = [pod for pod in pods if pod["status"].get("phase") == "Running"]
+        return next((pod for pod in alive if pod["metadata"]["uid"] not in known), None)
+
+    pod = await arena.wait_until(fresh, 60, "a new training pod")
+    assert pod is not None
+    meta = pod["metadata"]
+    known.add(meta["uid"])
+    body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": meta["name"]}}
+    await arena.client.request("POST", f"/api/v1/namespaces/{arena.namespace}/pods/{meta['name']}/eviction", body=body)
+
+
+@pytest.mark.bar("G3")
+@pytest.mark.timeout(600)
+async def test_g03_five_disruptions_without_retries(prepare: Prepare, figure: Callable[[str], None]) -> None:
+    """Bar: evicted five times with `retries: 0`: completes; evicted more often than allowed: fails, with a reason."""
+    known: set[str] = set()
+    endless = {"j-2"}
+
+    def life(pod: JSON) -> Life:
+        labels = pod["metadata"]["labels"]
+        if labels[names.LABEL_STAGE] != "train":
+            return Life()
+        return Life(0, forever if len(known) < ROUNDS or labels[names.LABEL_NAME] in endless else 0.5)
+
+    async with prepare() as arena, hollow(arena, life):
+        await arena.operator.up(KUBETUNE_MAX_DISRUPTIONS=str(ROUNDS))
+        first = await arena.create(fine_tune_job("j-1", retries=0))
+        for _ in range(ROUNDS):
+            await evict(arena, first, known)
+        job = await arena.succeeded("FineTuneJob", "j-1", 60)
+        assert job["status"].get("disruptions") == ROUNDS
+        assert not job["status"].get("failures")
+        second = await arena.create(fine_tune_job("j-2", retries=0))
+        for _ in range(ROUNDS + 1):
+            await evict(arena, second, known)
+        failed = await arena.finished("FineTuneJob", "j-2", 60)
+        assert condition_of(failed, "Failed")["reason"] == "TooManyDisruptions"
+        await arena.proven()
+        figure(
+            f"{ROUNDS} evictions with retries 0: completed; {ROUNDS + 1} where {ROUNDS} are allowed: failed, told why"
+        )

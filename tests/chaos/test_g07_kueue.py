@@ -84,7 +84,7 @@ async def test_g07_evicted_and_admitted_ten_times(prepare: Prepare, figure: Call
         if prepared[0]["spec"].get("suspend"):
             await kueue.admit(await kueue.waiting(owner, "prepare"), 0)
         name = await kueue.waiting(owner, "train")
-        for rounds in range(1, ROUNDS + 1):  # noqa: B007 - the pods' script reads it
+        for rounds in range(1, ROUNDS + 1):
             await kueue.admit(name, rounds)
             if rounds < ROUNDS:
                 await kueue.evict(owner, name)

@@ -22,6 +22,7 @@ _PDEATHSIG = 1
 
 def serve() -> None:
     """Fork an operator for each line."""
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
     import kopf  # noqa: F401
     from kubernetes.aio.client import api_client  # noqa: F401
     from kubernetes.aio.config import kube_config  # noqa: F401
@@ -37,6 +38,10 @@ def serve() -> None:
         order = json.loads(line)
         if (pid := os.fork()) == 0:
             _become(order["environ"], order["log"])
+            if wedge := order.get("wedge"):
+                from chaos.harness.wedges import WEDGES
+
+                WEDGES[wedge[0]](wedge[1])
             code = 70
             try:
                 code = operator.main()
@@ -83,9 +88,9 @@ class Nursery:
         assert self._process.stdout is not None
         return self._process.stdout.readline().strip()
 
-    def bear(self, environ: dict[str, str], log: Path) -> Child:
-        """Start an operator."""
-        order: dict[str, Any] = {"environ": environ | self._always, "log": str(log)}
+    def bear(self, environ: dict[str, str], log: Path, wedge: tuple[str, str] | None = None) -> Child:
+        """Start an operator; `wedge` names one of `wedges.WEDGES`, and the file that sets it off."""
+        order: dict[str, Any] = {"environ": environ | self._always, "log": str(log), "wedge": wedge}
         with self._lock:
             assert self._process.stdin is not None
             self._process.stdin.write(json.dumps(order) + "\n")

@@ -32,6 +32,8 @@ class ProxiedOperator(Operator):
         self.settings: dict[str, str] = {}
         """Variables that it gets at each start."""
         self.starts = 0
+        self.wedge: tuple[str, str] | None = None
+        """What stops it, and the file that sets it off."""
         self.nursery = nursery
         self._child: Child | None = None
 
@@ -52,7 +54,7 @@ class ProxiedOperator(Operator):
         self.port = free_port()
         own = {"KUBECONFIG": str(self.proxy.kubeconfig), "KUBETUNE_HTTP_BIND": f"127.0.0.1:{self.port}"}
         environ = environment(**(self._settings() | own | self.settings | settings))
-        self._child = self.nursery.bear(environ, self.log)
+        self._child = self.nursery.bear(environ, self.log, self.wedge)
         self.starts += 1
 
     def start(self, **settings: str) -> None:

@@ -182,6 +182,15 @@ class HollowKubelet:
         elif uid not in self._pods and not ended:
             self._pods[uid] = asyncio.create_task(self._live(pod, self.script(pod)))
 
+    async def finish_running(self) -> None:
+        """Let every pod that runs now live on as the script says now; one that ran for ever may end so."""
+        items, _ = await self.client.list(PODS)
+        for pod in items:
+            uid = pod["metadata"]["uid"]
+            if uid in self._pods and pod["spec"].get("nodeName") in self.names and uid not in self._ending:
+                self._drop(uid)
+                self._pods[uid] = asyncio.create_task(self._live(pod, self.script(pod)))
+
     def _drop(self, uid: str) -> None:
         if task := self._pods.pop(uid, None):
             task.cancel()

@@ -27,8 +27,8 @@ class Trigger:
 
     def see(self, manifest: Mapping[str, Any]) -> None:
         """A FineTuneJob or EvalRun is there: look at it, unless nothing is left to do about it."""
+        self._metrics.see_phase(key_of(manifest), (manifest.get("status") or {}).get("phase"))
         if is_settled(manifest):
-            self._metrics.see_phase(key_of(manifest), manifest["status"].get("phase"))
             self._settled(key_of(manifest))
         else:
             self._enqueue(key_of(manifest))

@@ -1,5 +1,6 @@
 """Prometheus metrics. Labels are bounded: kinds, phases, outcomes and known reasons; never names of objects."""
 
+import time
 from collections.abc import Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -22,6 +23,7 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
         self._phases: dict[Key, str] = {}
+        self._entered: dict[Key, tuple[str, float]] = {}
         self._runs = Gauge("kubetune_runs", "Runs by phase", ["kind", "phase"], registry=registry)
         for kind in _KINDS:
             for phase in _PHASES:
@@ -34,6 +36,19 @@ class Metrics:
             "Active time of runs that ended",
             ["kind", "outcome"],
             buckets=_RUN_BUCKETS,
+            registry=registry,
+        )
+        self._phase_seconds = Histogram(
+            "kubetune_phase_seconds",
+            "Time in a phase that was left, of runs whose entry into it this replica saw",
+            ["kind", "phase"],
+            buckets=_RUN_BUCKETS,
+            registry=registry,
+        )
+        self._accelerator_seconds = Counter(
+            "kubetune_accelerator_seconds",
+            "Seconds times accelerators of runs that ended; what failed runs took is lost",
+            ["kind", "outcome"],
             registry=registry,
         )
         self._attempts = Counter(
@@ -84,6 +99,7 @@ class Metrics:
     def forget(self, key: Key) -> None:
         """A run is gone."""
         self._move(key, None)
+        self._entered.pop(key, None)
 
     def count(self, key: Key, old: Status | None, new: Status) -> None:
         """Count what a status that was stored says anew."""
@@ -93,6 +109,7 @@ class Metrics:
         for attempt in new.attempts or []:
             if attempt.ended and attempt.number not in known:
                 self._attempts.labels(attempt.stage, bounded(attempt.reason)).inc()
+        self._time_phase(key, old, new)
         if is_terminal(new.conditions) and not (old and is_terminal(old.conditions)):
             self._count_end(key, new)
 
@@ -122,9 +139,21 @@ class Metrics:
         """Count a restart of the watching part."""
         self._restarts.inc()
 
+    def _time_phase(self, key: Key, old: Status | None, new: Status) -> None:
+        before = old.phase if old else None
+        if new.phase is None or new.phase == before:
+            return
+        now = time.monotonic()
+        phase, since = self._entered.pop(key, ("", now))
+        if before in _PHASES and phase == before:
+            self._phase_seconds.labels(key.kind, before).observe(now - since)
+        if not is_terminal(new.conditions):
+            self._entered[key] = (new.phase, now)
+
     def _count_end(self, key: Key, status: Status) -> None:
         entry = condition(status.conditions, "Succeeded")
         outcome = "succeeded" if entry is not None and entry.status == "True" else "failed"
         self._finished.labels(key.kind, outcome, bounded(entry.reason if entry else None)).inc()
+        self._accelerator_seconds.labels(key.kind, outcome).inc(status.accelerator_seconds or 0)
         if status.active_seconds is not None:
             self._duration.labels(key.kind, outcome).observe(status.active_seconds)

@@ -40,6 +40,51 @@ def test_an_end_is_counted_once() -> None:
     assert value(metrics, "kubetune_attempts_finished_total", stage="train", reason="Diverged") == 1
 
 
+def test_accelerator_time_is_counted_with_the_outcome() -> None:
+    metrics = Metrics()
+    end = ended("Diverged").model_copy(update={"accelerator_seconds": 7200})
+    metrics.count(KEY, FineTuneJobStatus(phase="Training"), end)
+    metrics.count(KEY, end, end)
+    name = "kubetune_accelerator_seconds_total"
+    assert value(metrics, name, kind="FineTuneJob", outcome="failed") == 7200
+
+
+def test_a_phase_is_timed_when_it_is_left_and_only_if_it_was_seen_to_begin() -> None:
+    metrics = Metrics()
+    preparing, training = FineTuneJobStatus(phase="Preparing"), FineTuneJobStatus(phase="Training")
+    metrics.count(KEY, preparing, training)
+    metrics.count(KEY, training, training)
+    metrics.count(KEY, training, ended("Diverged"))
+    name = "kubetune_phase_seconds_count"
+    assert value(metrics, name, kind="FineTuneJob", phase="Preparing") is None
+    assert value(metrics, name, kind="FineTuneJob", phase="Training") == 1
+
+
+def test_nothing_is_kept_of_runs_that_are_gone() -> None:
+    metrics = Metrics()
+
+    def series() -> int:
+        return sum(len(family.samples) for family in metrics.registry.collect())
+
+    metrics.count(KEY, None, FineTuneJobStatus(phase="Training"))
+    metrics.forget(KEY)
+    before = series()
+    for number in range(1000):
+        key = Key("FineTuneJob", "team", f"bot-{number}")
+        metrics.count(key, None, FineTuneJobStatus(phase="Training"))
+        metrics.forget(key)
+    assert series() == before
+    assert metrics.known() == set()
+
+
+def test_leader_and_watches_are_shown() -> None:
+    metrics = Metrics()
+    metrics.lead(True)
+    metrics.watched({"jobs": 3.0})
+    assert value(metrics, "kubetune_leader") == 1
+    assert value(metrics, "kubetune_watch_age_seconds", resource="jobs") == 3
+
+
 def test_reasons_nobody_knows_are_one_series() -> None:
     metrics = Metrics()
     metrics.count(KEY, None, ended("AnythingAtAll"))
@@ -53,4 +98,4 @@ def test_no_label_carries_a_name() -> None:
     metrics.failed(KEY, NotFound(404, "NotFound", "gone"))
     metrics.called("read", "Job", 200)
     used = {label for family in metrics.registry.collect() for sample in family.samples for label in sample.labels}
-    assert used <= {"kind", "phase", "outcome", "reason", "stage", "error", "verb", "code", "le"}
+    assert used <= {"kind", "phase", "outcome", "reason", "stage", "error", "verb", "code", "resource", "le"}

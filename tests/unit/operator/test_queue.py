@@ -4,8 +4,10 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable
 
+import pytest
+
 from kubetune_operator.cluster.keys import Key
-from kubetune_operator.errors import ApiUnreachable, Conflict
+from kubetune_operator.errors import ApiUnreachable, Conflict, NotLeader
 from kubetune_operator.queue import Work, WorkQueue
 
 A, B = Key("FineTuneJob", "team", "a"), Key("FineTuneJob", "team", "b")
@@ -197,3 +199,46 @@ async def test_a_wedged_pass_shows_in_the_age_of_the_oldest_key() -> None:
         await started.wait()
         await until(lambda: queue.oldest_seconds() > 0.02)
         assert queue.depth() == 0
+
+
+async def test_a_queue_that_is_shut_keeps_each_key_once_and_works_on_none() -> None:
+    seen: list[Key] = []
+
+    async def work(key: Key) -> None:
+        seen.append(key)
+
+    async with Working(work) as queue:
+        queue.close()
+        await asyncio.sleep(0)
+        for _ in range(3):
+            queue.add(A)
+        queue.add(B)
+        queue.drop(B)
+        await asyncio.sleep(0.02)
+        assert (seen, queue.depth(), queue.oldest_seconds()) == ([], 1, 0)
+        assert queue.stalled_seconds() == 0
+        queue.open()
+        await until(lambda: seen != [])
+        await asyncio.sleep(0.02)
+        assert seen == [A]
+        queue.drop(A)
+        queue.add(B)
+        await until(lambda: seen == [A, B])
+
+
+async def test_a_key_that_may_not_be_written_is_kept_without_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kubetune_operator.queue._NOT_LEADER_DELAY", 0.01)
+    passes, failures = 0, []
+
+    async def work(key: Key) -> None:
+        nonlocal passes
+        passes += 1
+        if passes < 3:
+            raise NotLeader("no")
+
+    queue = WorkQueue(work, lambda key, error: failures.append(error))
+    task = asyncio.create_task(queue.run(1))
+    queue.add(A)
+    await until(lambda: passes == 3)
+    task.cancel()
+    assert failures == []

@@ -45,6 +45,21 @@ def test_an_object_about_which_nothing_is_left_to_do_is_only_counted() -> None:
     assert seen.runs("Succeeded") == 1
 
 
+def test_an_object_that_runs_is_counted_by_whoever_sees_it() -> None:
+    seen = Seen()
+    seen.trigger.see(job_manifest(stored(phase="Training")))
+    assert (seen.keys, seen.runs("Training")) == ([BOT], 1)
+
+
+def test_a_follower_keeps_no_key_that_another_has_settled() -> None:
+    dropped: list[Key] = []
+    trigger = Trigger(lambda key: None, Metrics(), dropped.append)
+    trigger.see(job_manifest())
+    assert dropped == []
+    trigger.see(job_manifest(OVER))
+    assert dropped == [BOT]
+
+
 def test_an_object_that_is_over_but_to_be_deleted_in_time_is_looked_at() -> None:
     seen = Seen()
     seen.trigger.see(job_manifest(OVER, ttlSecondsAfterFinished=60))

@@ -61,6 +61,8 @@ def judged(count: int, first: int = 0, send: Send | None = None) -> Judgement:
             _judge(case, found, send)
         except Exception:  # each one is a finding, and the next object is looked at
             found.broken.append(f"{case}\n{traceback.format_exc(limit=-4)}")
+        if (seed - first + 1) % 100 == 0:
+            print(f"{seed - first + 1} of {count}: {found.figure}", flush=True)
     return found
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from e2e.harness.cluster import JSON, Cluster
 from e2e.harness.images import Image
-from e2e.harness.shell import ROOT, program, run, until
+from e2e.harness.shell import PATIENCE, ROOT, program, run, until
 
 NAME = "kubetune"
 NAMESPACE = "kubetune-system"
@@ -44,7 +44,7 @@ class Release:
         flags = [each.replace("--context", "--kube-context") for each in self.cluster.flags]
         run(
             program("helm"), *flags, "upgrade", "--install", NAME, str(ROOT / "charts/kubetune"),
-            "--namespace", NAMESPACE, "--create-namespace", "--values", str(self._values), "--wait", "--timeout=180s",
+            "--namespace", NAMESPACE, "--create-namespace", "--values", str(self._values), "--wait", f"--timeout={180 * PATIENCE:.0f}s",
             seconds=240,
         )  # fmt: skip
         until("every replica runs the image and one leads", lambda: self._is_settled(operator), 120)

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import TypeVar
 
 T = TypeVar("T")
+#: A slow or busy machine gets more time for everything: E2E_PATIENCE=3.
+PATIENCE = float(os.environ.get("E2E_PATIENCE", "1"))
 ROOT = Path(__file__).resolve().parents[3]
 
 
@@ -33,6 +35,7 @@ def run(*command: str, seconds: float = 60, stdin: str | None = None, environ: M
     Raises:
         AssertionError: it failed, or did not end in time.
     """
+    seconds *= PATIENCE
     try:
         done = subprocess.run(
             command,
@@ -58,6 +61,7 @@ def until(what: str, check: Callable[[], T], seconds: float, pause: float = 1.0)
     Raises:
         AssertionError: there was none in time.
     """
+    seconds *= PATIENCE
     deadline, rest = time.monotonic() + seconds, threading.Event()
     while not (answer := check()):
         assert time.monotonic() < deadline, f"{what}: not after {seconds:.0f} s"

@@ -23,7 +23,7 @@ from .engine.launch import is_launcher, is_worker, launch
 from .engine.rendezvous import threads
 from .errors import BadSpec, Checkpointed, as_trainer_error
 from .paths import open_workspace, real_path
-from .reporting import Reporter, without_credentials
+from .reporting import Reporter, clean_output, without_credentials
 
 QUIET = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
@@ -43,6 +43,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
+    if arguments is None:  # the process is all ours
+        clean_output()
     reporter = Reporter(worker=is_worker())
     _stop_on_sigterm()
     try:

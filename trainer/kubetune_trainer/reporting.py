@@ -6,7 +6,7 @@ import contextlib
 import os
 import sys
 import threading
-from typing import TextIO, TypeVar
+from typing import Any, TextIO, TypeVar, cast
 
 from kubetune_api.fields import ApiModel
 from kubetune_api.ftjstatus import DatasetStatus, Progress, Resolved
@@ -29,6 +29,39 @@ Line = TypeVar("Line", bound=ApiModel)
 def without_credentials(text: str) -> str:
     """Return a text without the credentials of this process, and without anything that looks like one."""
     return scrub(text, credentials(os.environ))
+
+
+class CleanStream:
+    """A stream of text that takes credentials out of each line, whoever writes it: libraries warn and log too."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._line = ""
+        self._lock = threading.RLock()
+
+    def write(self, text: str) -> int:
+        """Write the lines that are whole, and keep the rest until it is."""
+        with self._lock:
+            whole, newline, self._line = f"{self._line}{text}".rpartition("\n")
+            if newline:
+                self._stream.write(without_credentials(whole) + newline)
+        return len(text)
+
+    def flush(self) -> None:
+        """Write what is there of a line as well."""
+        with self._lock:
+            rest, self._line = self._line, ""
+            self._stream.write(without_credentials(rest))
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def clean_output() -> None:
+    """Let nothing that this process prints show a credential."""
+    sys.stdout = cast(TextIO, CleanStream(sys.stdout))
+    sys.stderr = cast(TextIO, CleanStream(sys.stderr))
 
 
 class Reporter:

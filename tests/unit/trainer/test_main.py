@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 import os
 import signal
@@ -18,6 +19,7 @@ from kubetune_api.report import FinalLine, parse_line, parse_termination
 from kubetune_trainer import __main__ as entry
 from kubetune_trainer.errors import as_trainer_error
 from kubetune_trainer.recipes import prepare
+from kubetune_trainer.reporting import CleanStream
 from unit.trainer import tiny
 
 
@@ -182,3 +184,15 @@ def test_credentials_are_shown_neither_in_the_log_nor_in_the_termination_message
     assert "GET https://***@host/d?token=*** with *** failed" in said.err
     for text in (said.out, said.err, termination.read_text()):
         assert "canary" not in text
+
+
+def test_what_libraries_print_shows_no_credential_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "value-canary")
+    written = io.StringIO()
+    stream = CleanStream(written)
+    for part in ("warning: value-", "canary is no token\nnext ", "line"):
+        stream.write(part)
+    assert written.getvalue() == "warning: *** is no token\n"
+    stream.flush()
+    assert written.getvalue() == "warning: *** is no token\nnext line"
+    assert stream.isatty() is False

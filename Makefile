@@ -75,7 +75,7 @@ images:  ## Build the operator's and the trainer's image with docker, podman or 
 	$(BUILDER) build -t $(IMAGES)/trainer:$(TAG) -f images/trainer.Dockerfile .
 
 e2e: $(STAMP)  ## Images, chart and operator on a cluster with real containers: see docs/development.md
-	$(PY) -m pytest tests/e2e -v --timeout=1200 -p no:cacheprovider $(E2E_ARGS)
+	$(PY) -m pytest tests/e2e -v --timeout=1200 -o timeout_func_only=true -p no:cacheprovider $(E2E_ARGS)
 
 chaos: $(STAMP)  ## Prove the bars of reliability (SCENARIO=R2 one alone, QUICK=1 shortened); ends with one JSON line
 	PYTHONPATH=$(PYTHONPATH):tests $(PY) -m chaos $(if $(QUICK),--quick) $(SCENARIO)

@@ -33,9 +33,8 @@ NODE_LOST = {
 class Cluster:
     """A cluster, seen through kubectl."""
 
-    def __init__(self, flags: list[str], kubeconfig: Path | None = None) -> None:
+    def __init__(self, flags: list[str]) -> None:
         self.flags = flags
-        self.kubeconfig = kubeconfig
 
     def kubectl(self, *arguments: str, seconds: float = 60, stdin: str | None = None) -> str:
         """Call kubectl; return what it printed."""
@@ -94,18 +93,30 @@ class OwnCluster(Cluster):
     def __init__(self, tool: str, folder: Path) -> None:
         self.tool = tool
         self.folder = folder
+        kept = folder.with_suffix(".kubeconfig")
+        if kept.exists() and folder.exists():
+            kubeconfig = kept.read_text()
+        else:
+            kubeconfig = self._start()
+            kept.write_text(kubeconfig)
+            folder.with_suffix(".loaded").write_text("")
+        super().__init__([f"--kubeconfig={kubeconfig}"])
+
+    def _start(self) -> str:
         environ = {name: os.environ.get(name, value) for name, value in NODE_LOST.items()}
         try:
-            printed = run(tool, "up", str(folder), seconds=300, environ=environ)
+            printed = run(self.tool, "up", str(self.folder), seconds=300, environ=environ)
         except AssertionError:
             self.stop()
             raise
-        kubeconfig = Path(printed.strip().splitlines()[-1])
-        super().__init__([f"--kubeconfig={kubeconfig}"], kubeconfig)
+        return printed.strip().splitlines()[-1]
 
     def load(self, archive: Path) -> None:
-        """Import an image."""
-        run(self.tool, "load", str(self.folder), str(archive), seconds=600)
+        """Import an image, unless a cluster that was kept has it."""
+        loaded = self.folder.with_suffix(".loaded")
+        if archive.name not in loaded.read_text().split():
+            run(self.tool, "load", str(self.folder), str(archive), seconds=600)
+            loaded.write_text(f"{loaded.read_text()}{archive.name}\n")
 
     def node_down(self, node: str) -> Callable[[], None] | None:
         """Stop the kubelet; return how it comes back."""
@@ -127,6 +138,7 @@ class OwnCluster(Cluster):
 
     def stop(self) -> None:
         """End it."""
+        self.folder.with_suffix(".kubeconfig").unlink(missing_ok=True)
         run(self.tool, "down", str(self.folder), seconds=120)
 
 

@@ -42,9 +42,10 @@ class Release:
         }
         self._values.write_text(json.dumps(values))
         flags = [each.replace("--context", "--kube-context") for each in self.cluster.flags]
+        patience = f"--timeout={180 * PATIENCE:.0f}s"
         run(
             program("helm"), *flags, "upgrade", "--install", NAME, str(ROOT / "charts/kubetune"),
-            "--namespace", NAMESPACE, "--create-namespace", "--values", str(self._values), "--wait", f"--timeout={180 * PATIENCE:.0f}s",
+            "--namespace", NAMESPACE, "--create-namespace", "--values", str(self._values), "--wait", patience,
             seconds=240,
         )  # fmt: skip
         until("every replica runs the image and one leads", lambda: self._is_settled(operator), 120)

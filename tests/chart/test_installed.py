@@ -46,11 +46,15 @@ def operator(plane: ControlPlane, release: str, namespace: str) -> Iterator[str]
     token = plane.admin.request("POST", account, {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest"})
     kubeconfig = plane.kubeconfig(f"operator-{namespace}", token["status"]["token"])
     settings = plane.folder / f"settings-{namespace}.yaml"
-    settings.write_text(plane.admin.request("GET", f"{core}/configmaps/{release}")["data"]["settings.yaml"])
+    told = plane.admin.request("GET", f"{core}/configmaps/{release}")["data"]
+    settings.write_text(told["settings.yaml"])
+    policy = plane.folder / f"policy-{namespace}.yaml"
+    policy.write_text(told["policy.yaml"])
     bind = f"127.0.0.1:{free_ports(1)[0]}"
     environ = os.environ | {
         "KUBECONFIG": str(kubeconfig),
         "KUBETUNE_SETTINGS": str(settings),
+        "KUBETUNE_POLICY": str(policy),
         "KUBETUNE_HTTP_BIND": bind,
         "KUBETUNE_WAITING_INTERVAL_SECONDS": "0.5",
     }

@@ -38,6 +38,6 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 
 {{/* What the operator is told: the given settings, and those that must match the other objects of the chart. */}}
 {{- define "kubetune.settings" -}}
-{{- $own := dict "http_bind" (printf "0.0.0.0:%d" (int .Values.metrics.port)) "namespaces" .Values.namespaces "lease_name" (include "kubetune.fullname" .) "lease_namespace" .Release.Namespace -}}
+{{- $own := dict "policy" "/etc/kubetune/policy.yaml" "http_bind" (printf "0.0.0.0:%d" (int .Values.metrics.port)) "namespaces" .Values.namespaces "lease_name" (include "kubetune.fullname" .) "lease_namespace" .Release.Namespace -}}
 {{- toYaml (merge $own .Values.settings) -}}
 {{- end -}}

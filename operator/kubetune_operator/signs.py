@@ -88,7 +88,7 @@ def listen(signs: Signs) -> None:
 async def _pause(resource: str, troubles: dict[str, tuple[int, float]]) -> None:
     """Wait a little, and longer when a watch breaks again and again: it lists everything each time."""
     now = time.monotonic()
-    count, at = troubles.get(resource, (0, now))
+    count, at = troubles.get(resource, (-1, now))
     count = count + 1 if now - at < _STREAK_SECONDS else 0
     troubles[resource] = (count, now)
     await asyncio.sleep(min(8.0, 0.25 * 2.0**count) * random.uniform(0.5, 1.0))

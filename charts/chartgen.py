@@ -37,7 +37,8 @@ helm upgrade kubetune charts/kubetune --namespace kubetune-system    # running J
 helm uninstall kubetune --namespace kubetune-system                  # runs and definitions stay, see crds.keep
 ```
 
-Of several replicas one works, and another takes over when it ends. The operator has no right on Secrets, and with `namespaces` none beyond those namespaces:
+Of several replicas one works, and another takes over when it ends. The operator has no right on Secrets, and with
+`namespaces` none beyond those namespaces:
 
 ```sh
 helm install kubetune charts/kubetune --namespace team-a --set 'namespaces={team-a}'

@@ -37,6 +37,20 @@ class _EndlessBackoffs:
             delay = min(delay * 2, 8.0)
 
 
+class _NothingRemembered(kopf.DiffBaseStorage):  # type: ignore[misc]
+    """Keeps no state in objects, and compares none: by itself Kopf copies each object several times an event."""
+
+    def build(self, **_: Any) -> Any:
+        """Return what of an object is compared: nothing."""
+        return {}
+
+    def fetch(self, **_: Any) -> None:
+        """Return what the object was: it is not known."""
+
+    def store(self, **_: Any) -> None:
+        """Keep nothing."""
+
+
 def kopf_settings() -> kopf.OperatorSettings:
     """Return settings with which Kopf watches and does nothing else."""
     settings = kopf.OperatorSettings()
@@ -53,6 +67,7 @@ def kopf_settings() -> kopf.OperatorSettings:
     selector = ",".join(f"{label}={value}" for label, value in OURS.items())
     for children in (("batch", "v1", "jobs"), ("", "v1", "pods")):
         settings.watching.label_selectors[children] = selector
+    settings.persistence.diffbase_storage = _NothingRemembered()
     settings.queueing.error_delays = _EndlessBackoffs()
     settings.queueing.idle_timeout = 0.5  # what Kopf keeps of each object until then is the most of its memory
     settings.process.ultimate_exiting_timeout = None

@@ -106,6 +106,7 @@ def test_kopf_only_watches_and_never_gives_up() -> None:
     delays = iter(settings.networking.error_backoffs)  # type: ignore[arg-type]
     assert max(next(delays) for _ in range(1000)) <= 8
     assert not settings.posting.enabled
+    assert settings.persistence.diffbase_storage.build(body={"spec": {"large": "x" * 9999}}, extra_fields=None) == {}
     assert settings.scanning.disabled
     selectors = settings.watching.label_selectors
     assert selectors["batch", "v1", "jobs"] == selectors["", "v1", "pods"] == "app.kubernetes.io/managed-by=kubetune"

@@ -18,6 +18,9 @@ from kubetune_trainer.engine import rendezvous
 from unit.trainer import tiny
 from unit.trainer.recipes.runs import Job, new_job
 
+#: Each process imports torch, which takes long on a busy machine.
+pytestmark = pytest.mark.timeout(900)
+
 #: Micro-batches of a quarter of a step, so that each of two processes has two.
 SETTINGS: dict[str, Any] = {
     "method": {"lora": {"rank": 4}},

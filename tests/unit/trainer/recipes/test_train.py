@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from pathlib import Path
@@ -18,8 +19,10 @@ from kubetune_trainer.data.prepared import open_prepared
 from kubetune_trainer.engine import durable
 from kubetune_trainer.engine.forward import Forward, pack
 from kubetune_trainer.engine.validation import Validation
-from kubetune_trainer.errors import BadDataset, BadSpec, DiskFull, Diverged
+from kubetune_trainer.errors import BadDataset, BadSpec, DiskFull, Diverged, as_trainer_error
+from kubetune_trainer.paths import open_workspace
 from kubetune_trainer.recipes import train
+from kubetune_trainer.reporting import Reporter
 from unit.trainer.recipes.runs import Job, new_job
 
 BOTH: dict[str, Any] = {"formats": ["Adapter", "Merged"]}
@@ -138,6 +141,59 @@ def test_activation_checkpointing_changes_memory_only(prepared: Job, tmp_path: P
     assert digests[0] == digests[1]
 
 
+def losses(job: Job) -> list[float]:
+    entries = [json.loads(line) for line in (job.workspace.reports / "metrics.jsonl").read_text().splitlines()]
+    return [entry["loss"] for entry in entries if "loss" in entry]
+
+
+def test_a_divided_micro_batch_leaves_every_step_what_it_was(prepared: Job, tmp_path: Path) -> None:
+    seen, accumulations = [], []
+    for divisor in (1, 2, 1024):
+        job = prepared.again(tmp_path / str(divisor))
+        final, log = job.train(adjustments={"microBatchDivisor": divisor})
+        seen.append(losses(job))
+        assert final.resolved is not None
+        accumulations.append((final.resolved.micro_batch_tokens, final.resolved.accumulation))
+        assert ("memory ran out before" in log) == (divisor > 1)
+    np.testing.assert_allclose(seen[1], seen[0], rtol=1e-5)
+    np.testing.assert_allclose(seen[2], seen[0], rtol=1e-5)
+    assert accumulations[:2] == [(256, 1), (128, 2)]
+    assert accumulations[2][1] > 4, "an example a micro-batch is the least"
+
+
+def test_memory_that_runs_out_in_a_step_halves_the_micro_batch_and_nothing_else(
+    prepared: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = prepared.again(tmp_path / "whole")
+    whole.train()
+    real = Forward.loss
+
+    def loss(self: Forward, batch: Any) -> Any:
+        if batch.segments.total > 140 and self.model.training:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return real(self, batch)
+
+    monkeypatch.setattr(Forward, "loss", loss)
+    job = prepared.again(tmp_path / "halved")
+    _, log = job.train()
+    assert "step 1: out of memory; micro-batches have at most 12" in log
+    np.testing.assert_allclose(losses(job), losses(whole), rtol=1e-5)
+
+
+def test_memory_that_does_not_hold_one_example_ends_the_run(
+    prepared: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def loss(self: Forward, batch: Any) -> Any:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(Forward, "loss", loss)
+    run = prepared.again(tmp_path).run_file("train", dataset={"validation": {"fraction": "0"}})
+    with pytest.raises(torch.OutOfMemoryError) as caught:
+        train.run(run, open_workspace(run), Reporter(io.StringIO()))
+    known = as_trainer_error(caught.value)
+    assert (known.exit_code, known.reason) == (71, "OutOfMemory")
+
+
 def test_early_stopping_exports_the_best_step(job: Job) -> None:
     final, log = job.train(
         method={"tuning": "Full"},
@@ -246,7 +302,6 @@ def test_refuses_a_workspace_that_cannot_hold_checkpoints_before_the_first_step(
         ({"training": {"compile": "On"}}, "spec.training.compile: On is not supported yet; use Auto or Off"),
         ({"output": {"uri": "s3://b/x"}}, "spec.output.uri: s3://b/x is not supported yet; leave it out"),
         ({"output": {"formats": ["GGUF"]}}, "spec.output.formats[0]: GGUF is not supported yet; use Adapter or Merged"),
-        ({"compute": {"nodes": 2}}, "spec.resources.nodes: 2 is not supported yet; use 1"),
         (
             {"method": {"tuning": "Full"}, "output": {"formats": ["Adapter"]}},
             "spec.output.formats: tuning Full makes no adapter; write Merged",

@@ -3,19 +3,26 @@
 from kubetune_api.exits import REASONS
 
 _KNOWN = frozenset(REASONS.values()) | {
+    "AcceleratorHoursExceeded",
     "CandidateFailed",
     "DeadlineExceeded",
+    "Deleted",
+    "DeletionByTaintManager",
     "EvaluationFailed",
+    "EvictionByEvictionAPI",
     "GatesNotPassed",
     "Killed",
     "LeakageFound",
     "Lost",
+    "NodeLost",
     "NotAllowed",
     "NotSupportedYet",
     "OutOfMemory",
     "PreemptionByScheduler",
+    "Requeued",
     "RetriesExhausted",
     "Suspended",
+    "TerminationByKubelet",
     "TooManyDisruptions",
 }
 

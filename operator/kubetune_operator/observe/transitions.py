@@ -22,9 +22,12 @@ class Notice:
 
 
 def notices(old: Status, new: Status) -> Iterator[Notice]:
-    """Yield an event for each turn of the run that a person would want to know of."""
+    """Yield an event for each turn of the run that a person would want to know of.
+
+    That a Job or a pod was made and runs is told by their own events.
+    """
     yield from _adjusted(old.adjustments or RunAdjustments(), new.adjustments or RunAdjustments())
-    for type_ in ("Accepted", "DataReady", "Running", "Progressing", "GatesPassed", "Succeeded"):
+    for type_ in ("Progressing", "GatesPassed", "Succeeded"):
         before, after = condition(old.conditions, type_), condition(new.conditions, type_)
         if after is None:
             continue
@@ -46,10 +49,6 @@ def _notice(type_: str, status: str, reason: str, message: str) -> Notice | None
     text = message[:_LIMIT] or reason
     if type_ == "Succeeded" and status != "Unknown":
         return Notice(_NORMAL if status == "True" else _WARNING, reason, text)
-    if type_ == "DataReady" and status == "True":
-        return Notice(_NORMAL, "DataReady", text)
-    if type_ == "Running" and status == "True":
-        return Notice(_NORMAL, reason, text)
     if type_ == "GatesPassed" and status != "Unknown":
         return Notice(_NORMAL if status == "True" else _WARNING, reason, text)
     if type_ == "Progressing" and status == "False" and reason in _WAITING:

@@ -197,3 +197,28 @@ async def test_the_log_of_a_pod_that_ended_is_read_once() -> None:
     for _ in range(3):
         await reconciler.reconcile(KEY)
     assert cluster.log_reads == 1
+
+
+async def test_a_run_without_trouble_takes_few_writes() -> None:
+    cluster = InMemory(job_manifest())
+    reconciler = operator(cluster)
+    for stage, job in (("prepare", PREPARE), ("train", TRAIN)):
+        await reconciler.reconcile(KEY)
+        for entry in (pod(stage, phase="Pending", started=None), pod(stage), finished_pod(stage, 0)):
+            labels = entry["metadata"]["labels"] | {names.LABEL_OWNER_UID: UID}
+            entry["metadata"] |= {"labels": labels, "ownerReferences": [{"kind": "Job", "uid": "j"}]}
+            cluster.put(entry | {"kind": "Pod"})
+            await reconciler.reconcile(KEY)
+            await reconciler.reconcile(KEY)
+        complete = {"conditions": [{"type": "Complete", "status": "True"}]}
+        cluster.put(cluster.objects["Job", "team", job] | {"status": complete})
+    await reconciler.reconcile(KEY)
+    assert reason(cluster, "Succeeded") == "Completed"
+    kinds = [kind for _, kind, _ in cluster.writes]
+    assert {kind: kinds.count(kind) for kind in kinds} == {
+        "FineTuneJob": 5,
+        "PersistentVolumeClaim": 1,
+        "ConfigMap": 2,
+        "Job": 2,
+        "Event": 1,
+    }

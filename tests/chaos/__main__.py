@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -87,6 +88,7 @@ def main() -> int:
     known = {bar.name: bar for bar in BARS}
     if unknown := [name for name in given.bars if name not in known]:
         parser.error(f"no bar is called {', '.join(unknown)}; there are {', '.join(known)}")
+    os.environ.setdefault("FUZZ", "100" if given.quick else "1000")
     chosen = [known[name] for name in given.bars] or list(BARS)
     verdicts: dict[str, Verdict] = {}
     for bar in chosen:

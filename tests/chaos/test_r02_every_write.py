@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 import pytest
 
 from chaos.conftest import SLICE, Prepare
-from chaos.harness.lifecycle import live
+from chaos.harness.lifecycle import Outcome, live
+
+#: Lives at the same time, each in a namespace of its own with an operator of its own.
+AT_ONCE = 4
+KILLED = "killed"
 
 
 @pytest.mark.quick
@@ -23,17 +28,28 @@ async def test_r02_sigkill_before_and_after_every_write(
         total = len(arena.proxy.writes)
     step = 9 if length == SLICE else 1
     points = [(number, after) for number in range(1, total + 1, step) for after in (False, True)]
-    kills = 0
-    for number, after in points:
-        async with prepare() as arena:
-            await arena.operator.up()
-            arena.proxy.crash_at(number, after=after, kill=arena.operator.strike)
-            async with arena.operator.kept_alive():
-                outcome = await live(arena)
-            kills += arena.proxy.crashed
-            where = f"killed {'after' if after else 'before'} write {number} of {total}"
-            journal = "\n".join(str(write) for write in arena.proxy.writes)
-            unequal = reference.differences(outcome)
-            assert not unequal, f"{where}:\n" + "\n".join(unequal) + "\n" + journal
+    room = asyncio.Semaphore(AT_ONCE)
+    tasks = [asyncio.create_task(crash(prepare, room, reference, *point)) for point in points]
+    found = [line for lines in await asyncio.gather(*tasks) for line in lines]
+    kills = sum(line == KILLED for line in found)
+    unequal = [line for line in found if line != KILLED]
+    assert not unequal, "\n".join(unequal)
     assert kills >= len(points) * 3 // 4, f"only {kills} of {len(points)} points were reached"
     figure(f"{kills} kills at {len(points)} points of {total} writes: end states and counts equal")
+
+
+async def crash(prepare: Prepare, room: asyncio.Semaphore, reference: Outcome, number: int, after: bool) -> list[str]:
+    """Live one life with one kill; return what is unequal to the reference, and `KILLED` when the point was reached."""
+    where = f"killed {'after' if after else 'before'} write {number}"
+    async with room, prepare() as arena:
+        await arena.operator.up()
+        arena.proxy.crash_at(number, after=after, kill=arena.operator.strike)
+        try:
+            async with arena.operator.kept_alive():
+                unequal = reference.differences(await live(arena, deadline=240))
+        except (AssertionError, TimeoutError) as error:
+            unequal = [f"{type(error).__name__}: {error}"]
+        if unequal:
+            journal = "\n".join(str(write) for write in arena.proxy.writes)
+            return [f"{where}:\n" + "\n".join(unequal) + "\n" + journal]
+        return [KILLED] if arena.proxy.crashed else []

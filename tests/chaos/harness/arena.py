@@ -94,11 +94,13 @@ async def arena(
         client = await stack.enter_async_context(KubeClient(load_kubeconfig(world.kubeconfig), user_agent="scenario"))
         namespace = await stack.enter_async_context(namespace_of(client))
         history = await stack.enter_async_context(History(client, namespace))
+        place = directory / namespace
+        place.mkdir()
         operators = []
         for name in "abcd"[:replicas]:
-            proxy = FaultProxy(world.kubeconfig, directory / f"proxy-{name}.kubeconfig", seed=seed, token=token)
+            proxy = FaultProxy(world.kubeconfig, place / f"proxy-{name}.kubeconfig", seed=seed, token=token)
             await stack.enter_async_context(proxy)
-            operator = ProxiedOperator(world, directory, nursery, proxy, name)
+            operator = ProxiedOperator(world, place, nursery, proxy, name)
             if not whole:
                 operator.settings["KUBETUNE_NAMESPACES"] = namespace
             operators.append(operator)

@@ -85,6 +85,10 @@ def _running(situation: Situation, subject: Subject) -> Finding:
         return Finding("False", "Suspended", situation.message)
     if situation.step in _OVER:
         return Finding("False", "Finished", "")
+    stored = condition(subject.status.conditions if subject.status else [], "Running")
+    if stored is not None and stored.reason == "Suspended" and situation.actions.launch is None:
+        # Resumed, but not yet begun anew: by this it is known that the next Job is a run of its own.
+        return Finding("False", "Suspended", "no pod runs yet; the next one goes on from the checkpoint")
     return Finding("False", "Pending", "no pod runs")
 
 

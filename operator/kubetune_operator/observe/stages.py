@@ -76,6 +76,8 @@ def launch(
     if isinstance(snapshot.plan, Refusal):
         return Situation(Step.FAILED, snapshot.plan.reason, snapshot.plan.message, stage, run)
     if (wait := snapshot.plan.waiting) is not None:
+        # The number of a run is taken when its Job is made: a run that waits keeps the one that it has.
+        run = current_run(snapshot)
         return Situation(Step.WAITING, wait.reason, wait.message, stage, run, requeue_after=_RETRY_AFTER)
     made_with = adjustments or snapshot.status.adjustments or RunAdjustments()
     order = Launch(

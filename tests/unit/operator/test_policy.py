@@ -110,10 +110,10 @@ def run(name: str, created: int, **more: Any) -> RunUsage:
 def reason(limit: dict[str, Any], others: list[RunUsage], **mine: Any) -> str | None:
     subject = fine_tune_job()
     decided = plan(subject, SETTINGS)
+    assert isinstance(decided, Plan)
     me = run("bot", 30, **({"uid": UID} | mine))
     entry = NamespaceLimit.model_validate({"namespaces": ["*"]} | limit)
-    found = applied(subject, decided, entry, [*others, me], NOW)
-    assert isinstance(found, Plan)
+    found = applied(decided, entry, me, others, NOW)
     return found.waiting.message if found.waiting else None
 
 
@@ -158,17 +158,43 @@ def test_hours_of_the_window_are_added_up() -> None:
 
 
 def test_what_is_suspended_or_over_holds_nothing() -> None:
-    assert usage_of(fine_tune_job(stored(epoch=1)), ended=None, granted=False).started
-    assert not usage_of(fine_tune_job(stored(epoch=1), suspend=True), ended=None, granted=False).started
+    assert usage_of(fine_tune_job(stored(epoch=1)), ended=None).started
     failed = [{"type": "Failed", "status": "True", "reason": "X", "lastTransitionTime": "2026-11-24T12:00:00Z"}]
-    over = usage_of(fine_tune_job({"epoch": 1, "conditions": failed}), ended=NOW, granted=False)
+    over = usage_of(fine_tune_job({"epoch": 1, "conditions": failed}), ended=NOW)
     assert not over.started
     assert not over.waiting
 
 
-def test_a_run_that_was_just_let_go_counts_before_its_status_says_so() -> None:
-    assert not usage_of(fine_tune_job(), ended=None, granted=False).started
-    assert usage_of(fine_tune_job(), ended=None, granted=True).started
+def test_what_the_run_used_before_it_was_suspended_counts_too() -> None:
+    assert reason({"acceleratorHours": 10}, [], accelerator_seconds=35999) is None
+    assert reason({"acceleratorHours": 10}, [], accelerator_seconds=36000) is not None
+
+
+def test_a_run_that_can_never_start_keeps_nobody_waiting() -> None:
+    """The limit was lowered after the older run was accepted."""
+    limit = {"concurrentRuns": 1, "concurrentAccelerators": 4}
+    assert reason(limit, [run("huge", 1, accelerators=8)]) is None
+    told = reason(limit, [], accelerators=8)
+    assert told is not None
+    assert "8 accelerators are more than the 4" in told
+    spent = [run("done", 1, started=False, waiting=False, accelerator_seconds=3600), run("older", 2)]
+    assert reason({"acceleratorHours": 1, "concurrentRuns": 1}, spent, accelerators=0) is None
+
+
+def test_a_suspended_run_gives_its_place_back_when_its_pods_have_ended() -> None:
+    def entries(progressing: str) -> list[dict[str, str]]:
+        at = "2026-11-24T12:00:00Z"
+        running = {"type": "Running", "status": "False", "reason": "Suspended", "lastTransitionTime": at}
+        return [running, {"type": "Progressing", "status": progressing, "reason": "X", "lastTransitionTime": at}]
+
+    def usage(progressing: str, *, suspend: bool) -> tuple[bool, bool]:
+        job = fine_tune_job(stored(conditions=entries(progressing)), suspend=suspend)
+        found = usage_of(job, ended=None)
+        return found.started, found.waiting
+
+    assert usage("True", suspend=True) == (True, False)
+    assert usage("False", suspend=True) == (False, False)
+    assert usage("False", suspend=False) == (False, True), "resumed: it wants a place again"
 
 
 @pytest.mark.parametrize("text", ["maxNode: 2", "- a", "a: [", "limits: [{concurrentRuns: 1}]"])

@@ -20,7 +20,8 @@ class Storage:
     def __init__(self, cluster: Cluster, image: Image) -> None:
         self.cluster = cluster
         self.image = image
-        self.folder = f"{ROOT}/{secrets.token_hex(4)}"
+        self.name = f"kubetune-e2e-{secrets.token_hex(4)}"
+        self.folder = f"{ROOT}/{self.name}"
         classes = cluster.list("storageclasses", "default")
         has_default = any((each["metadata"].get("annotations") or {}).get(_DEFAULT) == "true" for each in classes)
         self.class_name = None if has_default else CLASS
@@ -40,10 +41,10 @@ class Storage:
         return {
             "apiVersion": "v1",
             "kind": "PersistentVolume",
-            "metadata": {"name": f"kubetune-e2e-{number}"},
+            "metadata": {"name": f"{self.name}-{number}"},
             "spec": {
                 "capacity": {"storage": "1Gi"},
-                "accessModes": ["ReadWriteOnce", "ReadWriteMany", "ReadWriteOncePod"],
+                "accessModes": ["ReadWriteOnce", "ReadWriteMany"],
                 "persistentVolumeReclaimPolicy": "Retain",
                 "storageClassName": CLASS,
                 "hostPath": {"path": f"{self.folder}/{number}"},

@@ -24,7 +24,7 @@ async def evict(arena: Arena, owner: JSON, known: set[str]) -> None:
         alive = [pod for pod in pods if pod["status"].get("phase") == "Running"]
         return next((pod for pod in alive if pod["metadata"]["uid"] not in known), None)
 
-    pod = await arena.wait_until(fresh, 60, "a new training pod")
+    pod = await arena.wait_until(fresh, 60, f"training pod {len(known) + 1} of {owner['metadata']['name']}")
     assert pod is not None
     meta = pod["metadata"]
     known.add(meta["uid"])

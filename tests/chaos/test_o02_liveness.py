@@ -69,5 +69,9 @@ async def test_o02_no_series_for_what_is_gone(prepare: Prepare, figure: Callable
         figure(f"series after {jobs} deletions: {counts[0]}, after {jobs * rounds}: {counts[-1]}")
 
 
+def _counted(arena: Arena) -> float:
+    return arena.operator.figure("kubetune_runs", kind="FineTuneJob")
+
+
 async def _none_counted(arena: Arena) -> bool:
-    return await asyncio.to_thread(arena.operator.figure, "kubetune_jobs") == 0
+    return await asyncio.to_thread(_counted, arena) == 0

@@ -21,7 +21,7 @@ WRITTEN_SECONDS = 70.0
 
 def phases(arena: Arena) -> float:
     """Return how many jobs the operator's metrics count."""
-    return arena.operator.figure("kubetune_jobs")
+    return arena.operator.figure("kubetune_runs", kind="FineTuneJob")
 
 
 @pytest.mark.bar("R8")

@@ -15,7 +15,7 @@ from chaos.harness.rights import Rights
 from cluster.harness.manifests import fine_tune_job
 from cluster.harness.under_test import FINE_TUNE_JOBS, JSON, condition_of
 from cluster.harness.worlds import World
-from kubetune_local.client import JOBS, NAMESPACES, KubeClient, Resource
+from kubetune_local.client import CONFIGMAPS, JOBS, NAMESPACES, KubeClient, Resource
 from kubetune_local.kubeconfig import load_kubeconfig
 
 TOLD_SECONDS, HEALED_SECONDS = 60.0, 75.0
@@ -100,12 +100,25 @@ async def test_r14_the_namespace_goes(prepare: Prepare, figure: Callable[[str], 
         for number in range(1, 6):
             await arena.client.create(FINE_TUNE_JOBS, fine_tune_job(f"j-{number}"), other)
         await arena.wait_until(lambda: _jobs_in(arena, other), 30, "the jobs run")
+        keeper = {"metadata": {"name": "keeper", "finalizers": ["scenario.example/keep"]}}
+        await arena.client.create(CONFIGMAPS, {"apiVersion": "v1", "kind": "ConfigMap", **keeper}, other)
+        before = len(arena.proxy.writes)
         await arena.client.delete(NAMESPACES, other)
+        await arena.wait_until(lambda: _no_runs(arena, other), 60, "the runs are gone; the namespace terminates")
+        refused = [
+            str(write) for write in arena.proxy.writes[before:] if write.call.verb == "create" and write.code == 403
+        ]
         calls = await calm(arena)
+        await arena.client.patch(CONFIGMAPS, "keeper", {"metadata": {"finalizers": None}}, other)
         await crowd.proven(arena, await crowd.make_jobs(arena, 2, 1), 60)
         assert arena.operator.tracebacks() == 0
-        figure(f"namespace deleted: {calls} calls in 30 s, the others go on")
+        assert len(refused) <= 4 * 5, f"{len(refused)} refused: {refused[-5:]}"
+        figure(f"namespace terminating: {len(refused)} refused writes, then {calls} calls in 30 s; the others go on")
 
 
 async def _jobs_in(arena: Arena, namespace: str) -> bool:
     return len((await arena.client.list(JOBS, namespace))[0]) >= 5
+
+
+async def _no_runs(arena: Arena, namespace: str) -> bool:
+    return not (await arena.client.list(FINE_TUNE_JOBS, namespace))[0]

@@ -24,23 +24,33 @@ class PolicyFile:
         self._path = Path(path) if path else None
         self._clock = clock
         self._looked = clock()
-        self._text = self._path.read_text() if self._path else ""
-        self._policy = parse_policy(self._text)
+        self._text: str | None = self._path.read_text() if self._path else ""
+        self._policy = parse_policy(self._text or "")
         self.problem: str | None = None
         """Why the newest document is not in force."""
 
     @property
     def current(self) -> Policy:
         """Return the newest valid policy; the file is looked at every few seconds at most."""
+        self._look_if_due()
+        return self._policy
+
+    @property
+    def valid(self) -> bool:
+        """Whether the newest document is in force."""
+        self._look_if_due()
+        return self.problem is None
+
+    def _look_if_due(self) -> None:
         if self._path is not None and self._clock() - self._looked >= _INTERVAL:
             self._looked = self._clock()
             self._look(self._path)
-        return self._policy
 
     def _look(self, path: Path) -> None:
         try:
             text = path.read_text()
         except OSError as error:
+            self._text = None
             self._say(f"{path} cannot be read: {error.strerror}")
             return
         if text == self._text:

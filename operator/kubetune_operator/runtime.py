@@ -14,6 +14,7 @@ from .cluster.lease import Elector, lease_namespace, own_name
 from .cluster.pace import Pace
 from .cluster.recorder import Recorder
 from .handlers import Trigger
+from .policy_file import PolicyFile
 from .queue import WorkQueue
 from .reconcile import Reconciler
 from .resync import Resync
@@ -44,6 +45,7 @@ class Parts:
     watcher: Watcher
     resync: Resync
     metrics: Metrics
+    policy: PolicyFile
 
 
 async def run(settings: Settings, stop: asyncio.Event) -> None:
@@ -71,7 +73,8 @@ async def _assemble(settings: Settings) -> Parts:
     gate = Gate() if settings.leader_election else always_open()
     pace = Pace(settings.writes_per_second, 2 * settings.writes_per_second)
     client = await connect(metrics.called, gate, pace)
-    reconciler = Reconciler(client, Gatherer(client, settings), Recorder(client), metrics, settings)
+    gatherer = Gatherer(client, settings)
+    reconciler = Reconciler(client, gatherer, Recorder(client), metrics, settings)
 
     async def timed(key: Key) -> float | None:
         started = time.monotonic()
@@ -87,7 +90,8 @@ async def _assemble(settings: Settings) -> Parts:
         queue.close()
         namespace = lease_namespace(settings.lease_namespace)
         elector = Elector(client, gate, settings.lease_name, namespace, own_name(settings.replica_name))
-    return Parts(client, gate, elector, queue, watcher, Resync(client, settings, trigger, metrics), metrics)
+    resync = Resync(client, settings, trigger, metrics)
+    return Parts(client, gate, elector, queue, watcher, resync, metrics, gatherer.policy)
 
 
 async def _run_parts(parts: Parts, workers: int, stop: asyncio.Event) -> None:
@@ -161,3 +165,4 @@ def _show(parts: Parts) -> None:
     metrics.queue_oldest.set(parts.queue.oldest_seconds())
     metrics.lead(parts.gate.remaining() > 0)
     metrics.watched(parts.watcher.signs.ages())
+    metrics.policy_valid.set(int(parts.policy.valid))

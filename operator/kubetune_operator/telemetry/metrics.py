@@ -72,6 +72,12 @@ class Metrics:
             ["resource"],
             registry=registry,
         )
+        self.policy_valid = Gauge(
+            "kubetune_policy_valid",
+            "1 while the newest policy document is in force, 0 when it was rejected",
+            registry=registry,
+        )
+        self.policy_valid.set(1)
         self.queue_depth = Gauge("kubetune_queue_depth", "Keys that wait", registry=registry)
         self.queue_oldest = Gauge("kubetune_queue_oldest_seconds", "Age of the oldest key", registry=registry)
 

@@ -224,8 +224,16 @@ def test_the_document_is_read_anew_and_a_bad_one_changes_nothing(tmp_path: Path)
     assert swap("bad", 5) == 2
     assert file.problem is not None
     assert "not valid" in file.problem
+    assert not file.valid
     assert swap("one", 5) == 1
     assert file.problem is None
+    link.unlink()
+    now[0] += 5
+    assert not file.valid
+    assert file.current.max_nodes == 1, "it stays in force while it cannot be read"
+    link.symlink_to(tmp_path / "one")
+    now[0] += 5
+    assert file.valid
 
 
 def test_an_operator_does_not_start_with_a_policy_that_is_none(tmp_path: Path) -> None:

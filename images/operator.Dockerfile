@@ -34,7 +34,12 @@ LABEL org.opencontainers.image.title="KubeTune operator" \
       org.opencontainers.image.licenses="Apache-2.0"
 COPY --from=libraries /opt/kubetune /opt/kubetune
 COPY --from=code /code /opt/kubetune
-ENV PATH=/opt/kubetune/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+# The user has no entry in /etc/passwd, and no home but /tmp: whoever asks for a name or a home finds it here.
+ENV PATH=/opt/kubetune/bin:$PATH \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1 \
+    HOME=/tmp \
+    USER=kubetune
 # Numbers, so that `runAsNonRoot` can be checked without a look into the image.
 USER 65532:65532
 WORKDIR /

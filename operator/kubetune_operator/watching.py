@@ -25,6 +25,8 @@ logging.getLogger("kopf._core.reactor.running").addFilter(lambda record: "OS sig
 _STABLE_AFTER = 60.0
 _FIRST_PAUSE, _LAST_PAUSE = 0.5, 8.0
 _BEAT_SECONDS = 1.0
+#: Kopf would ask for the name of the user, and a container's has none. Nothing reads it: replicas agree by the Lease.
+_IDENTITY = "kubetune"
 
 
 class _EndlessBackoffs:
@@ -149,6 +151,7 @@ class Watcher:
             await kopf.operator(
                 registry=registry,
                 settings=kopf_settings(),
+                identity=_IDENTITY,
                 standalone=True,
                 clusterwide=not self._settings.namespaces,
                 namespaces=self._settings.namespaces,

@@ -61,6 +61,13 @@ def test_image_runs_as_a_user_without_rights(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", IMAGES)
+def test_a_user_without_an_entry_in_passwd_has_a_name_and_a_home(name: str) -> None:
+    """Python's getpass and ~ would raise for a number that nobody named."""
+    environment = dict(last_stage(name))["ENV"].split()
+    assert {"USER=kubetune", "HOME=/tmp"} <= set(environment)
+
+
+@pytest.mark.parametrize("name", IMAGES)
 def test_image_has_neither_compiler_cache_nor_sources(name: str) -> None:
     copied = [text for word, text in last_stage(name) if word == "COPY"]
     assert copied == ["--from=libraries /opt/kubetune /opt/kubetune", "--from=code /code /opt/kubetune"]

@@ -1,4 +1,4 @@
-"""The chart as Helm renders it; `python tests/chart/rendering.py` writes the snapshot of the defaults anew."""
+"""The chart as Helm renders it; `python tests/chart/rendering.py` writes the golden files anew."""
 
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ except ImportError as error:
 
 CHART = Path(__file__).parents[2] / "charts/kubetune"
 SNAPSHOT = Path(__file__).parent / "defaults.yaml"
+RIGHTS = Path(__file__).parent / "rights.yaml"
 RELEASE, NAMESPACE = "kubetune", "kubetune-system"
 
 
@@ -39,5 +40,21 @@ def snapshot() -> str:
     return yaml.safe_dump_all(objects(crds={"enabled": False}), sort_keys=False, width=120)
 
 
+def rights() -> str:
+    """Return every role and binding, with all of the cluster and with two namespaces."""
+    modes = {"cluster": {}, "namespaced": {"namespaces": ["team-a", "team-b"]}}
+    found = {
+        mode: [
+            {"kind": item["kind"], "name": item["metadata"]["name"], "namespace": item["metadata"].get("namespace")}
+            | {part: item[part] for part in ("rules", "roleRef", "subjects") if part in item}
+            for item in objects(**values)
+            if item["apiVersion"].startswith("rbac.authorization.k8s.io/")
+        ]
+        for mode, values in modes.items()
+    }
+    return yaml.safe_dump(found, sort_keys=False, width=120)
+
+
 if __name__ == "__main__":
     SNAPSHOT.write_text(snapshot())
+    RIGHTS.write_text(rights())

@@ -9,6 +9,7 @@ from control_plane import ControlPlane
 from kubetune_cli.access import GROUP_PATH, ApiError
 from unit.api import rule_table
 
+from .rendering import objects
 from .test_installed import install, make_namespace
 
 POLICY = {"contact": "#gpu-help", "accelerators": {"maxPerRun": 8}, "uris": {"schemes": ["hf", "pvc"]}}
@@ -71,3 +72,12 @@ def test_refuses_and_says_which_rule(
     guarded: ControlPlane, namespace: str, manifest: dict[str, Any], words: str
 ) -> None:
     assert words in said(guarded, namespace, manifest)
+
+
+def test_network_policies_of_pods_are_taken(plane: ControlPlane) -> None:
+    make_namespace(plane, "walled")
+    values = {"namespaces": ["walled"], "trainerNetworkPolicy": {"enabled": True}}
+    (policy,) = [item for item in objects(**values) if item["kind"] == "NetworkPolicy"]
+    path = "/apis/networking.k8s.io/v1/namespaces/walled/networkpolicies?dryRun=All&fieldValidation=Strict"
+    made = plane.admin.request("POST", path, policy)
+    assert made["spec"] == policy["spec"], "the API server understood it otherwise"

@@ -179,6 +179,41 @@ def test_selectors_find_the_pod() -> None:
     assert monitored <= only("Service", **values)["metadata"]["labels"].items()
 
 
+TRAINER_POLICY = {"namespaces": ["team-a", "team-b"], "trainerNetworkPolicy": {"enabled": True}}
+OURS = [{"podSelector": {"matchLabels": {"app.kubernetes.io/managed-by": "kubetune"}}}]
+
+
+def test_pods_of_runs_reach_each_other_names_and_tls_and_are_reached_by_each_other_only() -> None:
+    found = [item for item in objects(**TRAINER_POLICY) if item["kind"] == "NetworkPolicy"]
+    assert [item["metadata"]["namespace"] for item in found] == ["team-a", "team-b"]
+    for spec in (item["spec"] for item in found):
+        assert spec["podSelector"] == OURS[0]["podSelector"]
+        assert spec["policyTypes"] == ["Ingress", "Egress"]
+        assert spec["ingress"] == [{"from": OURS}], "any port of the pods that train together"
+        among, outside = spec["egress"]
+        assert among == {"to": OURS}
+        allowed = {(port["port"], port["protocol"]) for port in outside["ports"]}
+        assert (set(outside), allowed) == ({"ports"}, {(53, "UDP"), (53, "TCP"), (443, "TCP")})
+
+
+def test_pods_of_runs_may_reach_other_ports_when_told() -> None:
+    values = TRAINER_POLICY | {"trainerNetworkPolicy": {"enabled": True, "ports": [9000]}}
+    (first, _) = [item for item in objects(**values) if item["kind"] == "NetworkPolicy"]
+    assert [port["port"] for port in first["spec"]["egress"][1]["ports"]] == [53, 53, 9000]
+
+
+def test_network_policies_select_the_pods_that_are_made() -> None:
+    children = yaml.safe_load_all((CHART.parents[1] / "tests/golden/finetunejob.children.yaml").read_text())
+    made = [child["spec"]["template"]["metadata"]["labels"] for child in children if child["kind"] == "Job"]
+    assert made
+    assert all(OURS[0]["podSelector"]["matchLabels"].items() <= labels.items() for labels in made)
+
+
+def test_network_policies_need_namespaces() -> None:
+    with pytest.raises(helm_python.HelmError, match="needs namespaces"):
+        render(trainerNetworkPolicy={"enabled": True})
+
+
 def test_image_by_digest_tag_or_version() -> None:
     digest = f"sha256:{'0' * 64}"
     assert container()["image"] == f"ghcr.io/kubetune/operator:{__version__}"

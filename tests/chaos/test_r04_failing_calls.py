@@ -24,14 +24,14 @@ async def test_r04_one_call_in_ten_fails(prepare: Prepare, figure: Callable[[str
     async with prepare() as arena, hollow(arena, crowd.life_of):
         await arena.operator.up()
         few = await crowd.make_jobs(arena, 20, 20)
-        await crowd.proven(arena, few, 60)
+        await crowd.proven(arena, few, 180)
         usual = len(arena.proxy.writes) / len(few)
     async with prepare(seed=4) as arena, hollow(arena, crowd.life_of):
         await arena.operator.up()
         rule = arena.proxy.faults.add(faults, lambda call: True, probability=PROBABILITY)
         made = await crowd.make_jobs(arena, jobs, seconds)
         arena.proxy.faults.clear()
-        await crowd.proven(arena, made, 120)
+        await crowd.proven(arena, made, 180)
         calls = arena.proxy.reads + len(arena.proxy.journal)
         ratio = len(arena.proxy.writes) / len(made) / usual
         assert arena.operator.running()

@@ -53,7 +53,7 @@ async def test_r07_events_dropped_repeated_reordered(
     jobs, span, resync = (60, 60.0, 60.0) if length == FULL else (20, 10.0, 15.0)
     async with prepare() as arena, hollow(arena, crowd.life_of):
         await arena.operator.up()
-        reference = await crowd_of(arena, jobs, span, 60)
+        reference = await crowd_of(arena, jobs, span, 180)
     async with prepare(seed=7) as arena, hollow(arena, crowd.life_of):
         arena.proxy.faults.streams = StreamFaults(drop=0.3, duplicate=0.3, copies=5, reorder=0.3)
         await arena.operator.up(KUBETUNE_RESYNC_SECONDS=str(resync))

@@ -13,11 +13,18 @@ from kubetune_local.client import NAMESPACES, SERVICE_ACCOUNTS, KubeClient
 from kubetune_local.kubeconfig import load_kubeconfig
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Declare the marker of this suite."""
+    config.addinivalue_line("markers", "long: takes minutes; runs in one world, the one most like a real cluster")
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run each test once in each world."""
+    """Run each test once in each world; a long one only in the last, which is the strictest."""
     if "world" not in metafunc.fixturenames:
         return
     worlds = chosen_worlds(metafunc.config.getoption("--cluster"))
+    if metafunc.definition.get_closest_marker("long"):
+        worlds = worlds[-1:]
     if CONTROL_PLANE in worlds and (missing := missing_programs()):
         pytest.exit(
             f"the control-plane world needs {', '.join(missing)}: let {ASSETS} name a folder with "

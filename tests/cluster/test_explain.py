@@ -14,6 +14,8 @@ from cluster.harness.under_test import JSON, ClusterUnderTest, condition_of
 from cluster.harness.worlds import LocalWorld
 from kubetune_local.client import NODES
 
+pytestmark = pytest.mark.long
+
 GPU = "nvidia.com/gpu"
 SMALL = {"cpu": "100m", "memory": "256Mi"}
 

@@ -14,6 +14,8 @@ from cluster.harness.under_test import JSON, ClusterUnderTest
 from cluster.harness.worlds import World
 from kubetune_local.client import Resource
 
+pytestmark = pytest.mark.long
+
 LEASES = Resource("coordination.k8s.io", "v1", "leases", "Lease")
 NAME = "kubetune-operator"
 TAKEOVER_SECONDS, HANDOVER_SECONDS = 20.0, 3.0

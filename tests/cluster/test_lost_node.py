@@ -2,9 +2,13 @@
 
 import asyncio
 
+import pytest
+
 from cluster.harness.manifests import fine_tune_job
 from cluster.harness.under_test import JSON, ClusterUnderTest, condition_of
 from kubetune_local.client import NODES
+
+pytestmark = pytest.mark.long
 
 NPU = "example.com/npu"
 RESOURCES = {"accelerator": {"count": 1, "resourceName": NPU}, "cpu": "100m", "memory": "256Mi"}

@@ -1,9 +1,13 @@
 """Several pods that train together: all begin, and whatever ends one of them begins all of them anew, once."""
 
+import pytest
+
 from cluster.harness.manifests import fine_tune_job
 from cluster.harness.training import running_trainer
 from cluster.harness.under_test import JSON, ClusterUnderTest, condition_of
 from kubetune_api import names
+
+pytestmark = pytest.mark.long
 
 RESOURCES = {"accelerator": {"count": 0}, "cpu": "100m", "memory": "256Mi", "nodes": 2}
 

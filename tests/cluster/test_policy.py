@@ -10,6 +10,8 @@ from cluster.harness.manifests import fine_tune_job
 from cluster.harness.training import running_trainer, step_of
 from cluster.harness.under_test import JSON, ClusterUnderTest, condition_of
 
+pytestmark = pytest.mark.long
+
 ONE = "{contact: '#gpu-help', limits: [{namespaces: [test-*], concurrentRuns: 1}]}"
 _INTERVAL_SECONDS = 4.0
 

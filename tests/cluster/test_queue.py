@@ -1,9 +1,13 @@
 """A queue such as Kueue admits a run's Jobs and takes their place back; this test plays its part through the API."""
 
+import pytest
+
 from cluster.harness.manifests import eval_run, fine_tune_job
 from cluster.harness.training import step_of
 from cluster.harness.under_test import JSON, ClusterUnderTest, condition_of
 from kubetune_api import names
+
+pytestmark = pytest.mark.long
 
 QUEUE = {"queueName": "team-a"}
 ROUNDS = 10

@@ -20,7 +20,7 @@ from kubetune_api.run import Layout
 from unit.trainer import tiny
 
 DEADLINE = 300.0
-pytestmark = pytest.mark.timeout(4 * DEADLINE)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(4 * DEADLINE)]
 
 
 @pytest.fixture(scope="module", autouse=True)

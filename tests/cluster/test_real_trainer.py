@@ -16,6 +16,8 @@ from kubetune_api.run import Layout
 from kubetune_local.client import CLAIMS, VOLUMES
 from unit.trainer import tiny
 
+pytestmark = pytest.mark.long
+
 DEADLINE = 120.0
 #: Large enough that a step takes a while, so that a kill comes between two checkpoints.
 SIZES = {"hidden_size": 128, "intermediate_size": 256, "head_dim": 32}

@@ -17,6 +17,8 @@ from cluster.harness.worlds import CONTROL_PLANE, LocalWorld
 from kubetune_local.client import CLAIMS, NAMESPACES, PODS, SECRETS, VOLUMES, ApiError
 from unit.trainer import tiny
 
+pytestmark = pytest.mark.long
+
 RESTRICTED = {
     "pod-security.kubernetes.io/enforce": "restricted",
     "pod-security.kubernetes.io/enforce-version": "latest",

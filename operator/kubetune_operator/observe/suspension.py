@@ -25,7 +25,10 @@ def suspended(snapshot: Snapshot, account: Ledger, now: datetime) -> Situation |
         message = "suspended; it keeps its workspace and checkpoint. Set suspend: false to go on"
         return Situation(Step.SUSPENDED, REASON, message, stage, run)
     running = condition(snapshot.status.conditions, "Running")
-    if running is None or running.reason != REASON or run == 0 or current_job(snapshot) is not None:
+    if running is None or running.reason != REASON or run == 0:
+        return None
+    job = current_job(snapshot)
+    if job is not None and not job.deleted:
         return None
     if live_pods(snapshot) or unfinished_jobs(snapshot):
         return None

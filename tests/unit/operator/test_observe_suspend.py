@@ -114,3 +114,44 @@ def test_a_resumed_evaluation_waits_for_a_job_that_was_deleted_meanwhile() -> No
     seen = look(run, candidates={"bot": None})
     assert seen.actions.launch is None
     assert conditions(seen)["Progressing"] == ("False", "FineTuneJobNotFound")
+
+
+def test_that_it_is_suspended_is_stored_before_the_job_is_stopped() -> None:
+    seen = look(fine_tune_job(training(), suspend=True), jobs=[stage_job("train")], pods=[pod("train")])
+    assert seen.actions.stop_jobs
+    assert seen.must_be_first
+    stopped = look(fine_tune_job(seen.status.dump(), suspend=True), pods=[pod("train")])
+    assert not stopped.actions.stop_jobs, "it is stopped once"
+    assert not stopped.must_be_first
+
+
+def test_a_resume_during_the_stopping_takes_a_number_of_its_own_once_the_pod_has_ended() -> None:
+    suspended = look(fine_tune_job(training(), suspend=True), jobs=[stage_job("train")], pods=[pod("train")])
+    gone: dict[str, object] = {"deletionTimestamp": ago(0), "finalizers": ["foregroundDeletion"]}
+    job, living = stage_job("train"), pod("train")
+    job["metadata"] |= gone
+    living["metadata"] |= {"deletionTimestamp": ago(0)}
+    early = look(fine_tune_job(suspended.status.dump()), jobs=[job], pods=[living])
+    assert (launched(early), early.status.runs, early.status.epoch) == (None, 1, suspended.status.epoch)
+    for jobs in ([job], []):
+        late = look(fine_tune_job(early.status.dump()), jobs=jobs, pods=[pod("train", exit_code=75)])
+        assert launched(late) == ("train", 2, 3)
+        assert late.status.epoch == 2
+        assert late.must_be_first
+
+
+def test_a_resume_before_the_job_was_stopped_lets_it_go_on() -> None:
+    suspended = look(fine_tune_job(training(), suspend=True), jobs=[stage_job("train")], pods=[pod("train")])
+    seen = look(fine_tune_job(suspended.status.dump()), jobs=[stage_job("train")], pods=[pod("train")])
+    assert not seen.actions.stop_jobs
+    assert launched(seen) is None
+    assert conditions(seen)["Running"] == ("True", "Training")
+
+
+def test_a_resume_while_the_node_is_lost_takes_a_number_of_its_own() -> None:
+    suspended = look(fine_tune_job(training(), suspend=True), jobs=[stage_job("train")], pods=[pod("train")])
+    lost = pod("train")
+    lost["metadata"] |= {"deletionTimestamp": ago(400), "deletionGracePeriodSeconds": 30}
+    seen = look(fine_tune_job(suspended.status.dump()), pods=[lost])
+    assert launched(seen) == ("train", 2, 3)
+    assert seen.status.epoch == 2

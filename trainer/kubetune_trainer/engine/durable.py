@@ -1,4 +1,9 @@
-"""Files and folders that survive a crash: written aside, synced, hashed, then renamed into place."""
+"""Files and folders that survive a crash: written aside, synced, hashed, then renamed into place.
+
+Who holds a folder (see lock) writes aside in a place of its own there. Its successor takes that place away before it
+looks at anything, so a rename of an earlier holder that comes late finds nothing to rename: the file system itself
+refuses it, however long that process was frozen between its last check and the rename.
+"""
 
 from __future__ import annotations
 
@@ -10,29 +15,52 @@ import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
 MANIFEST = "manifest.json"
 _CHUNK = 8 * 2**20
-#: Called before each durable write of this process; raises when this process may no longer write.
-_fences: list[Callable[[], None]] = []
+
+
+@dataclass(frozen=True, eq=False)
+class _Fence:
+    check: Callable[[], None]
+    """check: called before each durable write of this process; raises when this process may no longer write."""
+    folder: Path | None
+    aside: Path | None
+    """aside: where what belongs below `folder` is written first."""
+
+
+_fences: list[_Fence] = []
 
 
 @contextmanager
-def fenced(check: Callable[[], None]) -> Iterator[None]:
-    """Call `check` before every durable write inside the context; it raises to prevent the write."""
-    _fences.append(check)
+def fenced(check: Callable[[], None], folder: Path | None = None, aside: Path | None = None) -> Iterator[None]:
+    """Call `check` before every durable write inside the context; it raises to prevent the write.
+
+    What is written below `folder` is written in `aside` first; both are on one file system.
+    """
+    fence = _Fence(check, folder, aside)
+    _fences.append(fence)
     try:
         yield
     finally:
-        _fences.remove(check)
+        _fences.remove(fence)
 
 
 def may_write() -> None:
     """Raise what the fences raise: called last before something becomes visible."""
-    for check in _fences:
-        check()
+    for fence in _fences:
+        fence.check()
+
+
+def aside_of(target: Path) -> Path:
+    """Return the folder to write in what is renamed to `target` when it is whole."""
+    for fence in reversed(_fences):
+        if fence.folder is not None and fence.aside is not None and target.is_relative_to(fence.folder):
+            return fence.aside
+    return target.parent
 
 
 @contextmanager
@@ -43,14 +71,14 @@ def appearing(target: Path) -> Iterator[Path]:
     """
     may_write()
     target.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    part = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=aside_of(target)))
     try:
         yield part
         part.chmod(0o755)
         _seal(part)
-        may_write()
         if target.exists():
             discard(target)
+        may_write()
         part.rename(target)
         sync_folder(target.parent)
     except BaseException:
@@ -104,7 +132,7 @@ def disown(path: Path) -> None:
 
 
 def _aside(path: Path) -> Path:
-    return path.with_name(f".{path.name}-{uuid.uuid4().hex[:12]}")
+    return aside_of(path) / f".{path.name}-{uuid.uuid4().hex[:12]}"
 
 
 def sha256_of(path: Path) -> str:
@@ -156,7 +184,8 @@ def _seal(folder: Path) -> None:
 
 def discard(folder: Path) -> None:
     """Remove a folder such that no half of it is ever seen under its name."""
-    aside = Path(tempfile.mkdtemp(prefix=".old-", dir=folder.parent))
+    aside = Path(tempfile.mkdtemp(prefix=".old-", dir=aside_of(folder)))
+    may_write()
     folder.rename(aside / "gone")
     shutil.rmtree(aside, ignore_errors=True)
 

@@ -2,9 +2,11 @@
 
     .lock/00000007.json        the claim: who holds the folder; the one with the highest number (its term) counts
     .lock/alive-<nonce>        the holder's heartbeat; gone when it left in good order
+    .lock/aside-00000007       where the holder writes what it then renames into place; its successor takes it away
 
 A claim appears whole or not at all, and only one process can make the claim with a number, so a takeover is one
 atomic act. Who holds the folder looks again before every durable write, and leaves when there is a newer claim.
+Should it freeze between that look and the rename, the rename fails: what it was to rename has gone by then.
 Heartbeats are compared by the clock of the file system: clocks of machines may differ as they like.
 """
 
@@ -15,6 +17,7 @@ import errno
 import fcntl
 import json
 import os
+import shutil
 import socket
 import threading
 import time
@@ -79,7 +82,7 @@ def only_writer(
     lock = Lock(folder, run)
     lock.take(patience)
     try:
-        with lock.beating(lost), durable.fenced(lock.check):
+        with lock.beating(lost), durable.fenced(lock.check, folder, lock.aside):
             yield lock
     except Superseded:
         raise
@@ -101,6 +104,11 @@ class Lock:
         self._alive: int | None = None
         self.term = 0
 
+    @property
+    def aside(self) -> Path:
+        """Where the holder writes what it then renames into place."""
+        return self._place / f"aside-{self.term:08d}"
+
     def take(self, patience: float) -> None:
         """Become the holder; see `only_writer`."""
         self._place.mkdir(parents=True, exist_ok=True)
@@ -113,6 +121,7 @@ class Lock:
             self.release()
             raise
         self._sweep()
+        self.aside.mkdir(exist_ok=True)
 
     def _taken(self, newest: Claim | None, late: bool) -> bool:
         """Claim the folder if its state allows; False to look again."""
@@ -185,6 +194,8 @@ class Lock:
         """Leave; the claim stays, so that an older epoch still finds that its time is over."""
         if self._alive is None:
             return
+        if self.term:
+            shutil.rmtree(self.aside, ignore_errors=True)
         with contextlib.suppress(OSError):
             self._heart(self._nonce).unlink(missing_ok=True)
         with contextlib.suppress(OSError):
@@ -252,7 +263,12 @@ class Lock:
             path.unlink(missing_ok=True)
 
     def _sweep(self) -> None:
-        """Remove what earlier holders left."""
+        """Remove what earlier holders left; first of all the places where they have something to rename."""
+        for place in self._place.glob("aside-*"):
+            if place.name < self.aside.name:
+                _take_away(place)
+        for gone in self._place.glob(".gone-*"):
+            shutil.rmtree(gone, ignore_errors=True)
         mine = {_claim_name(self.term), self._heart(self._nonce).name}
         for path in self._place.iterdir():
             older = path.suffix == ".json" and path.name < _claim_name(self.term)
@@ -267,6 +283,12 @@ class Lock:
 
     def _heart(self, nonce: str) -> Path:
         return self._place / f"alive-{nonce}"
+
+
+def _take_away(place: Path) -> None:
+    """Rename a folder, which whoever still writes in it cannot undo."""
+    with contextlib.suppress(FileNotFoundError):  # another successor was faster, or its holder left
+        place.rename(place.with_name(f".gone-{uuid.uuid4().hex[:12]}"))
 
 
 def _claim_name(term: int) -> str:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -150,6 +150,48 @@ def test_a_higher_epoch_takes_over_at_once_and_the_old_holder_may_not_write(
     assert "epoch 2 of team/tiny took it over" in caught.value.message
     newer.check()
     newer.release()
+
+
+def put_text(folder: Path, text: str) -> None:
+    durable.write_text(folder / "report", text)
+
+
+def put_folder(folder: Path, text: str) -> None:
+    with durable.appearing(folder / "report") as part:
+        (part / "text").write_text(text)
+
+
+@pytest.mark.parametrize(
+    ("put", "look"),
+    [(put_text, 1), (put_folder, 1), (put_folder, 2), (put_folder, 3)],
+    ids=["a file", "a folder before it is begun", "a folder before the old one goes", "a folder before it appears"],
+)
+def test_a_holder_that_freezes_after_its_last_look_renames_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, put: Callable[[Path, str], None], look: int
+) -> None:
+    """Whenever it looks and then freezes, what the newer one has written meanwhile stands."""
+    looks: list[int] = []
+    real = Lock.check
+
+    def check(self: Lock) -> None:
+        real(self)
+        looks.append(1)
+        if len(looks) == look:
+            with monkeypatch.context() as patch:
+                patch.setattr(Lock, "check", real)
+                patch.setattr(durable, "_fences", [])
+                with only_writer(tmp_path, run_of(tmp_path, epoch=2)):
+                    put(tmp_path, "new")
+
+    put(tmp_path, "before")
+    monkeypatch.setattr(Lock, "check", check)
+    with pytest.raises(Superseded), only_writer(tmp_path, run_of(tmp_path)):
+        put(tmp_path, "old")
+    assert len(looks) >= look
+    report = tmp_path / "report"
+    assert (report if report.is_file() else report / "text").read_text() == "new"
+    assert sorted(path.name for path in tmp_path.iterdir()) == [LOCK_FOLDER, "report"]
+    assert [path.name for path in (tmp_path / LOCK_FOLDER).iterdir()] == ["00000002.json"]
 
 
 def test_an_error_that_a_takeover_caused_is_told_as_the_takeover(tmp_path: Path) -> None:

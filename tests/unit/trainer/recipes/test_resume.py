@@ -148,6 +148,11 @@ def steps_done(job: Job) -> int:
     return path.read_text().count('"loss"') if path.exists() else 0
 
 
+def half_written(job: Job) -> bool:
+    """Tell whether a checkpoint is being written."""
+    return any((job.workspace.root / LOCK_FOLDER).glob("aside-*/.step-*"))
+
+
 def test_a_pod_that_gets_sigterm_exits_75_and_the_next_one_goes_on(
     prepared: Job, left_alone: Job, tmp_path: Path
 ) -> None:
@@ -171,13 +176,10 @@ def test_a_pod_killed_while_it_saves_leaves_nothing_half_written(
     job = prepared.again(tmp_path)
     saving = {"training": {"checkpoints": {"everySteps": 1}}}
 
-    def half_written() -> bool:
-        return any(job.workspace.checkpoints.glob(".step-*"))
-
     killed = 0
     for least in (2, 9):
         process = started(job, **saving)
-        if wait_until(lambda least=least: steps_done(job) >= least and half_written(), process):
+        if wait_until(lambda least=least: steps_done(job) >= least and half_written(job), process):
             process.kill()
             killed += 1
         process.wait(60)
@@ -186,7 +188,7 @@ def test_a_pod_killed_while_it_saves_leaves_nothing_half_written(
     weights, losses = outcome(job)
     assert weights == outcome(left_alone)[0]
     assert [json.loads(line) for line in losses] == [json.loads(line) for line in outcome(left_alone)[1]]
-    assert not half_written()
+    assert not half_written(job)
 
 
 def files(job: Job) -> list[Path]:
@@ -200,11 +202,8 @@ def test_a_pod_frozen_while_it_saves_finds_on_waking_that_a_newer_one_has_ended_
     job = prepared.again(tmp_path)
     saving = {"training": {"checkpoints": {"everySteps": 1}}}
 
-    def half_written() -> bool:
-        return any(job.workspace.checkpoints.glob(".step-*"))
-
     frozen = started(job, **saving)
-    assert wait_until(lambda: steps_done(job) >= 4 and half_written(), frozen)
+    assert wait_until(lambda: steps_done(job) >= 4 and half_written(job), frozen)
     frozen.send_signal(signal.SIGSTOP)
     reached = steps_done(job)
     try:

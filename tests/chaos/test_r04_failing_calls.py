@@ -30,9 +30,9 @@ async def test_r04_one_call_in_ten_fails(prepare: Prepare, figure: Callable[[str
         await arena.operator.up()
         rule = arena.proxy.faults.add(faults, lambda call: True, probability=PROBABILITY)
         made = await crowd.make_jobs(arena, jobs, seconds)
+        calls = arena.proxy.reads + len(arena.proxy.journal)
         arena.proxy.faults.clear()
         await crowd.proven(arena, made, 180)
-        calls = arena.proxy.reads + len(arena.proxy.journal)
         ratio = len(arena.proxy.writes) / len(made) / usual
         assert arena.operator.running()
         assert ratio <= 2, f"{ratio:.2f} times the writes"

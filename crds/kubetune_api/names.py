@@ -11,6 +11,7 @@ LABEL_OWNER_UID = f"{GROUP_LABEL}/owner-uid"
 LABEL_STAGE = f"{GROUP_LABEL}/stage"
 LABEL_RUN = f"{GROUP_LABEL}/run"
 ANNOTATION_CONFIG_DIGEST = f"{GROUP_LABEL}/config-digest"
+ANNOTATION_RUN_FILE = f"{GROUP_LABEL}/run-file"
 
 #: Pod and Job names must leave room for the suffixes of the Job controller (-<index>-<5 random>).
 MAX_CHILD_NAME = 52

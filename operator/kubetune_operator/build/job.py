@@ -25,6 +25,7 @@ from .gang import nodes_of
 from .metadata import Manifest, metadata, stage_labels
 from .placement import queue_labels, topology_annotations
 from .pod import pod_spec
+from .run_file import run_file_annotations
 
 
 def stage_job(plan: Plan, stage_plan: StagePlan, run: int, retries: int, name: str, settings: Settings) -> Manifest:
@@ -38,7 +39,7 @@ def stage_job(plan: Plan, stage_plan: StagePlan, run: int, retries: int, name: s
     labels = stage_labels(plan.owner, stage_plan.stage, run)
     annotations = {names.ANNOTATION_CONFIG_DIGEST: stage_plan.run_file.config_digest()}
     nodes, placement = nodes_of(stage_plan), stage_plan.pod.placement
-    pod = pod_spec(stage_plan.pod, plan.workspace, name, settings)
+    pod = pod_spec(stage_plan, plan.workspace, name, settings)
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
@@ -54,7 +55,12 @@ def stage_job(plan: Plan, stage_plan: StagePlan, run: int, retries: int, name: s
             "template": {
                 "metadata": {
                     "labels": {**stage_plan.pod.labels, **labels},
-                    "annotations": {**stage_plan.pod.annotations, **annotations, **topology_annotations(placement)},
+                    "annotations": {
+                        **stage_plan.pod.annotations,
+                        **annotations,
+                        **topology_annotations(placement),
+                        **run_file_annotations(stage_plan),
+                    },
                 },
                 "spec": pod if nodes == 1 else {"subdomain": names.service_name(name), **pod},
             },

@@ -2,16 +2,18 @@
 
 from kubetune_api.run import RUN_FILE_PATH, TERMINATION_LOG_PATH
 
-from ..plan.plan import CONTAINER, PodPlan, WorkspacePlan
+from ..plan.plan import CONTAINER, PodPlan, StagePlan, WorkspacePlan
 from ..settings import Settings
 from .environment import environment, secret_sources
 from .metadata import Manifest
 from .placement import placement_fields
+from .run_file import run_file_source
 from .volumes import mounts, volumes
 
 
-def pod_spec(pod: PodPlan, workspace: WorkspacePlan, run_file: str, settings: Settings) -> Manifest:
-    """Return the spec of a stage's pod; `run_file` names its ConfigMap."""
+def pod_spec(stage_plan: StagePlan, workspace: WorkspacePlan, name: str, settings: Settings) -> Manifest:
+    """Return the spec of a stage's pod; `name` is that of its Job."""
+    pod = stage_plan.pod
     registries = dict.fromkeys([*settings.image_pull_secrets, *pod.image_pull_secrets])
     named = {"serviceAccountName": pod.service_account_name, "runtimeClassName": pod.runtime_class_name}
     return {
@@ -22,9 +24,9 @@ def pod_spec(pod: PodPlan, workspace: WorkspacePlan, run_file: str, settings: Se
         "securityContext": _pod_security(settings),
         **({"imagePullSecrets": [{"name": name} for name in registries]} if registries else {}),
         **{name: value for name, value in named.items() if value},
-        **placement_fields(pod.placement, run_file),
+        **placement_fields(pod.placement, name),
         "containers": [_container(pod, workspace, settings)],
-        "volumes": volumes(workspace, pod, run_file),
+        "volumes": volumes(workspace, pod, run_file_source(stage_plan.run_file, name)),
     }
 
 

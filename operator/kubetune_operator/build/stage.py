@@ -10,10 +10,10 @@ from ..plan.plan import Plan, StagePlan
 from ..settings import Settings
 from .avoid import avoiding
 from .claim import workspace_claim
-from .config_map import run_file_map
 from .gang import nodes_of, rendezvous
 from .job import stage_job
 from .metadata import Manifest
+from .run_file import run_file_maps
 from .service import headless_service
 
 
@@ -32,7 +32,7 @@ def stage_children(plan: Plan, launch: Launch, settings: Settings) -> list[Manif
     meeting = [headless_service(owner, stage_plan, run, name)] if nodes_of(stage_plan) > 1 else []
     return [
         *claim,
-        run_file_map(owner, stage_plan, run, name),
+        *run_file_maps(owner, stage_plan, run, name),
         *meeting,
         stage_job(plan, stage_plan, run, launch.retries, name, settings),
     ]

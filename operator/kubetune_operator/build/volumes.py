@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from kubetune_api.run import CLAIMS_PATH, WORKSPACE_PATH
 
 from ..plan.plan import PodPlan, VolumePlan, WorkspacePlan
-from .config_map import RUN_FILE_FOLDER
 from .metadata import Manifest
+from .run_file import RUN_FILE_FOLDER
 
 _SCRATCH_PATH = "/tmp"
 _SHARED_MEMORY_PATH = "/dev/shm"
@@ -14,11 +14,11 @@ _WORKSPACE, _RUN_FILE, _SCRATCH, _SHARED_MEMORY = "workspace", "run-file", "scra
 _EXTRA = "extra"
 
 
-def volumes(workspace: WorkspacePlan, pod: PodPlan, run_file: str) -> list[Manifest]:
-    """Return the volumes; a claim of the user that is the workspace as well is there once."""
+def volumes(workspace: WorkspacePlan, pod: PodPlan, run_file: Manifest) -> list[Manifest]:
+    """Return the volumes, `run_file` the source of its one; a claim that is the workspace as well is there once."""
     return [
         {"name": _WORKSPACE, "persistentVolumeClaim": {"claimName": workspace.claim_name}},
-        {"name": _RUN_FILE, "configMap": {"name": run_file}},
+        {"name": _RUN_FILE, **run_file},
         {"name": _SCRATCH, "emptyDir": {}},
         # Processes of one pod exchange tensors here; a container runtime gives 64 MiB when it is not asked.
         {"name": _SHARED_MEMORY, "emptyDir": {"medium": "Memory"}},

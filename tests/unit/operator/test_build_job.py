@@ -22,7 +22,8 @@ def made(launch: Launch, **spec: Any) -> dict[str, Manifest]:
 
 
 def run_file(children: dict[str, Manifest]) -> RunFile:
-    return RunFile.model_validate_json(children["ConfigMap"]["data"]["run.json"])
+    told = children["Job"]["spec"]["template"]["metadata"]["annotations"][names.ANNOTATION_RUN_FILE]
+    return RunFile.model_validate_json(told)
 
 
 def test_pods_that_train_together_meet_at_the_first_one() -> None:

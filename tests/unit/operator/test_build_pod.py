@@ -6,6 +6,7 @@ import pytest
 
 from kubetune_api.exits import PERMANENT
 from kubetune_api.run import RUN_FILE_PATH, RunFile
+from kubetune_operator.build import run_file as build_run_file
 from kubetune_operator.plan import Refusal
 from kubetune_operator.render import render
 from kubetune_operator.settings import Settings
@@ -208,12 +209,33 @@ def test_every_mount_has_its_volume_and_volume_names_are_short() -> None:
 
 def test_the_run_file_is_what_the_trainer_reads_and_never_changes() -> None:
     children = made(job_manifest())
-    config, pod = children["ConfigMap-train"], children["Job-train"]["spec"]["template"]["spec"]
+    template = children["Job-train"]["spec"]["template"]
+    assert RunFile.model_validate_json(template["metadata"]["annotations"]["kubetune.io/run-file"]).stage == "train"
+    source = {"path": "run.json", "fieldRef": {"fieldPath": "metadata.annotations['kubetune.io/run-file']"}}
+    assert {"name": "run-file", "downwardAPI": {"items": [source]}} in template["spec"]["volumes"]
+    assert "ConfigMap-train" not in children
+    _assert_seen_as_run_file(template["spec"])
+
+
+def test_a_run_file_too_large_for_an_annotation_is_a_config_map(monkeypatch: pytest.MonkeyPatch) -> None:
+    carried = made(job_manifest())["Job-train"]["spec"]["template"]["metadata"]["annotations"]["kubetune.io/run-file"]
+    monkeypatch.setattr(build_run_file, "MOST_BYTES", len(carried.encode()))
+    assert "ConfigMap-train" not in made(job_manifest())
+    monkeypatch.setattr(build_run_file, "MOST_BYTES", len(carried.encode()) - 1)
+    children = made(job_manifest())
+    config, template = children["ConfigMap-train"], children["Job-train"]["spec"]["template"]
     assert config["immutable"] is True
-    assert RunFile.model_validate_json(config["data"]["run.json"]).stage == "train"
-    assert {"name": "run-file", "configMap": {"name": config["metadata"]["name"]}} in pod["volumes"]
+    assert RunFile.model_validate_json(config["data"]["run.json"]) == RunFile.model_validate_json(carried)
+    assert {"name": "run-file", "configMap": {"name": config["metadata"]["name"]}} in template["spec"]["volumes"]
+    assert "kubetune.io/run-file" not in template["metadata"]["annotations"]
+    _assert_seen_as_run_file(template["spec"])
+    kinds = [child.partition("-")[0] for child in children]
+    assert kinds.index("ConfigMap") < kinds.index("Job"), "what is mounted is made before the Job"
+
+
+def _assert_seen_as_run_file(pod: Manifest) -> None:
     mount = next(entry for entry in pod["containers"][0]["volumeMounts"] if entry["name"] == "run-file")
-    assert f"{mount['mountPath']}/run.json" == RUN_FILE_PATH
+    assert (f"{mount['mountPath']}/run.json", mount["readOnly"]) == (RUN_FILE_PATH, True)
 
 
 def test_the_workspace_is_made_once_and_only_when_it_is_ours() -> None:
@@ -226,7 +248,7 @@ def test_the_workspace_is_made_once_and_only_when_it_is_ours() -> None:
 
 def test_what_is_mounted_is_made_before_the_job() -> None:
     kinds = [child.partition("-")[0] for child in made(job_manifest())]
-    assert kinds == ["PersistentVolumeClaim", "ConfigMap", "Job", "ConfigMap", "Job"]
+    assert kinds == ["PersistentVolumeClaim", "Job", "Job"]
 
 
 def test_failures_that_nothing_can_mend_end_the_job_and_disruptions_cost_no_retry() -> None:

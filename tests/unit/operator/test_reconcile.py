@@ -43,7 +43,6 @@ async def test_the_status_is_stored_before_the_job_is_made_and_nothing_is_made_t
     await reconciler.reconcile(KEY)
     made = [
         ("create", "PersistentVolumeClaim", WORKSPACE),
-        ("create", "ConfigMap", PREPARE),
         ("create", "Job", PREPARE),
     ]
     assert cluster.writes == [("patch", "FineTuneJob", "bot"), *made]
@@ -138,7 +137,7 @@ async def test_a_later_run_reads_whether_its_workspace_is_there_and_makes_it_whe
     again = InMemory(job_manifest(training(runs=2, epoch=3)), cluster.of("PersistentVolumeClaim")[0])
     again.refusals["PersistentVolumeClaim"] = api_error(409, "AlreadyExists", "a write that need not be")
     await operator(again).reconcile(KEY)
-    assert [write[1] for write in again.writes if write[0] == "create"] == ["ConfigMap", "Job"]
+    assert [write[1] for write in again.writes if write[0] == "create"] == ["Job"]
 
 
 async def test_an_attempt_is_counted_once_although_the_status_is_written_twice() -> None:
@@ -160,7 +159,7 @@ async def test_an_object_that_changed_meanwhile_is_read_again() -> None:
     reconciler = operator(cluster)
     gather = reconciler.gatherer.snapshot
 
-    async def meanwhile(key: Key, manifest: Any) -> Any:
+    async def meanwhile(key: Key, manifest: Any, look: bool) -> Any:
         found = await gather(key, manifest)
         cluster.put(cluster.objects["FineTuneJob", "team", "bot"])
         return found
@@ -218,7 +217,6 @@ async def test_a_run_without_trouble_takes_few_writes() -> None:
     assert {kind: kinds.count(kind) for kind in kinds} == {
         "FineTuneJob": 5,
         "PersistentVolumeClaim": 1,
-        "ConfigMap": 2,
         "Job": 2,
         "Event": 1,
     }

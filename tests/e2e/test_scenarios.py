@@ -77,8 +77,8 @@ def test_a_suspended_job_goes_on_where_it_was(world: World) -> None:
     assert not world.cluster.list("pods", team.namespace, "kubetune.io/name=suspended,kubetune.io/stage=train")
 
     team.suspend("suspended", False)
-    team.trained("suspended", step + 1)
-    resumed = resumed_at(team.log(team.running_pod("suspended")["metadata"]["name"]))
+    again = until("another pod trains", lambda: _other_running(world, "suspended", pod), 120)
+    resumed = resumed_at(until("it says where", lambda: _log_with(world, again, "Resuming"), 60))
     assert resumed >= step
     job = team.succeeded("suspended")
     assert job["status"]["runs"] == len(jobs_of(world, "suspended")) == 2

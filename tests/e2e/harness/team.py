@@ -99,7 +99,8 @@ class Team:
         return found
 
     def apply_job(self, name: str, **spec: object) -> None:
-        """Apply a LoRA job on one core."""
+        """Apply a LoRA job on one core; whatever a scenario before left goes, so that the core is free."""
+        self.cluster.kubectl("delete", "finetunejobs", "--all", "-n", self.namespace, seconds=120)
         body: JSON = {
             "model": {"uri": f"pvc://{INPUTS}/model"},
             "dataset": {"train": [{"uri": f"pvc://{INPUTS}/train.jsonl"}], "validation": {"fraction": "0.1"}},

@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit
 import httpx2 as httpx
 
 from ..engine.durable import disown, may_write
-from .place import Fetched, Purpose, folder_for, require_room
+from .place import Fetched, Purpose, folder_for, require_room, turn
 
 _TRIES = 4
 _TIMEOUT = httpx.Timeout(30, read=60)
@@ -27,7 +27,10 @@ def fetch(uri: str, cache: Path, purpose: Purpose, room: int | None) -> Fetched:
     noun = purpose.value.capitalize()
     name = unquote(Path(urlsplit(uri).path).name) or "data"
     problem: Exception | None = None
-    with httpx.Client(follow_redirects=True, timeout=_TIMEOUT, headers=_authorization()) as client:
+    with (
+        turn(cache, bare),
+        httpx.Client(follow_redirects=True, timeout=_TIMEOUT, headers=_authorization()) as client,
+    ):
         for _ in range(_TRIES):
             try:
                 return _download(client, uri, folder_for(cache, bare), name, room)

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import hashlib
 import re
 import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
+from typing import IO
 
 from ..errors import BadDataset, DiskFull, ModelUnavailable, TrainerError
+
+#: A download of another process may be a large one; it is used, not made again.
+TURN_SECONDS = 3600.0
 
 
 class Purpose(Enum):
@@ -37,6 +46,36 @@ def folder_for(cache: Path, uri: str) -> Path:
     """Return the cache folder of a uri: readable, and one for each uri."""
     readable = re.sub(r"[^A-Za-z0-9.-]+", "-", uri.partition("://")[2])[-60:].strip("-.")
     return cache / f"{readable}-{hashlib.sha256(uri.encode()).hexdigest()[:8]}"
+
+
+@contextmanager
+def turn(cache: Path, uri: str, patience: float = TURN_SECONDS) -> Iterator[None]:
+    """Download a uri while nobody else does: evaluations may share a workspace. A turn ends with its process.
+
+    Raises:
+        TrainerError: another process does not come to its end.
+    """
+    cache.mkdir(parents=True, exist_ok=True)
+    path = cache / f".{folder_for(cache, uri).name}.turn"
+    with path.open("ab") as file:
+        deadline = time.monotonic() + patience
+        while not _locked(file):
+            if time.monotonic() >= deadline:
+                raise TrainerError(
+                    f"another process has been downloading {uri} into this workspace for {patience:.0f} s; wait for it "
+                    "to end, or delete its pod",
+                    reason="WorkspaceBusy",
+                )
+            time.sleep(0.1)
+        yield
+
+
+def _locked(file: IO[bytes]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno not in (errno.EWOULDBLOCK, errno.EACCES)  # not every file system can: then nobody waits
+    return True
 
 
 def require_room(needed: int, folder: Path, room: int | None, what: str) -> None:

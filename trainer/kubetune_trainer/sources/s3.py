@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..engine.durable import may_write
-from .place import Fetched, Purpose, folder_for, require_room
+from .place import Fetched, Purpose, folder_for, require_room, turn
 
 _MISSING = {"404", "NoSuchKey", "NoSuchBucket", "NotFound"}
 _REFUSED = {"403", "AccessDenied", "Forbidden", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken"}
@@ -38,7 +38,8 @@ def fetch(uri: str, cache: Path, purpose: Purpose, room: int | None) -> Fetched:
         objects = _objects(client, bucket, path)
         if not objects:
             raise _missing(uri, purpose)
-        return _download(client, bucket, path, objects, uri, cache, room)
+        with turn(cache, uri):
+            return _download(client, bucket, path, objects, uri, cache, room)
     except NoCredentialsError as error:
         raise _refused(uri, purpose) from error
     except ClientError as error:

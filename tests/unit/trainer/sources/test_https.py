@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -11,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from kubetune_trainer.errors import BadDataset, DiskFull
+from kubetune_trainer.errors import BadDataset, DiskFull, TrainerError
 from kubetune_trainer.sources import https
-from kubetune_trainer.sources.place import Purpose
+from kubetune_trainer.sources.place import Purpose, turn
 
 CONTENT = b'{"text": "a row"}\n' * 20_000
 
@@ -28,6 +29,10 @@ class Site:
     """cuts: how many answers break off half-way."""
     ranges: list[str | None] = field(default_factory=list)
     tokens: list[str | None] = field(default_factory=list)
+    second: threading.Event = field(default_factory=threading.Event)
+    """second: a second request has come."""
+    patience: float = 0.0
+    """patience: seconds for which the first answer waits half-way for a second request."""
 
 
 @pytest.fixture
@@ -50,7 +55,12 @@ def site() -> Iterator[Site]:
             if known.cuts:
                 known.cuts -= 1
                 end = start + (end - start) // 2
-            self.wfile.write(CONTENT[start:end])
+            if len(known.ranges) > 1:
+                known.second.set()
+            half = start + (end - start) // 2
+            self.wfile.write(CONTENT[start:half])
+            known.second.wait(known.patience)
+            self.wfile.write(CONTENT[half:end])
 
         def log_message(self, format: str, *args: Any) -> None:
             pass
@@ -80,6 +90,27 @@ def test_a_download_that_breaks_off_goes_on_where_it_was(site: Site, tmp_path: P
     starts = [int(asked[6:-1]) for asked in site.ranges[1:] if asked]
     assert len(starts) == 2
     assert 0 < starts[0] < starts[1]
+
+
+def test_two_that_want_the_same_file_at_once_take_turns(site: Site, tmp_path: Path) -> None:
+    site.patience = 1.0
+    with ThreadPoolExecutor(2) as pool:
+        fetches = [pool.submit(https.fetch, site.url, tmp_path, Purpose.DATA, None) for _ in range(2)]
+        first, second = [fetch.result(60) for fetch in fetches]
+    assert first == second
+    assert first.path.read_bytes() == CONTENT
+    assert site.ranges == [None, None], "the second asks whether the file is still the same, and has it"
+
+
+def test_one_that_never_ends_does_not_hold_up_the_next_for_ever(tmp_path: Path) -> None:
+    with turn(tmp_path, "https://host/a"):
+        with turn(tmp_path, "https://host/b", patience=0):
+            pass
+        with pytest.raises(TrainerError) as caught, turn(tmp_path, "https://host/a", patience=0.01):
+            pytest.fail("two at once")
+    assert caught.value.reason == "WorkspaceBusy"
+    with turn(tmp_path, "https://host/a", patience=0):
+        pass
 
 
 def test_a_download_that_never_ends_leaves_no_file_behind(site: Site, tmp_path: Path) -> None:

@@ -42,6 +42,8 @@ class Progress(ApiModel):
 class Resolved(ApiModel):
     """What `Auto` and absent settings became."""
 
+    sequence_length: int | None = None
+    """sequenceLength that examples were cut at."""
     micro_batch_tokens: int | None = None
     """microBatchTokens in one forward pass."""
     micro_batch: int | None = None

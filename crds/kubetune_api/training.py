@@ -75,6 +75,10 @@ class Checkpoints(ApiModel):
     """keep so many of the newest verified checkpoints."""
 
 
+#: sequenceLength when the spec gives none and the model knows as many positions.
+SEQUENCE_LENGTH = 4096
+
+
 class TrainingSpec(ApiModel):
     """How the model is trained."""
 
@@ -106,8 +110,9 @@ class TrainingSpec(ApiModel):
     Micro-batch and accumulation are worked out from it."""
     global_batch_size: int | None = Field(default=None, ge=1, le=1_000_000)
     """globalBatchSize in sequences per optimiser step, instead of globalBatchTokens."""
-    sequence_length: int = Field(default=4096, ge=16, le=1_048_576)
-    """sequenceLength in tokens: longer examples are cut (and counted in the report)."""
+    sequence_length: int | None = Field(default=None, ge=16, le=1_048_576)
+    """sequenceLength in tokens: longer examples are cut (and counted in the report). When absent it is 4096, or what
+    the model knows positions for where that is less; status.resolved says what it became."""
     packing: bool = True
     """packing puts several examples in one row, without attention across them."""
     precision: Precision = Precision.AUTO

@@ -10,7 +10,7 @@ from . import uris
 from .bounds import between
 from .plan import Refusal, bad
 
-_ENDINGS = (".jsonl", ".json", ".csv", ".parquet")
+_ENDINGS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
 
 
 def sources(dataset: DatasetSpec) -> Iterator[tuple[str, DataSource]]:
@@ -28,10 +28,12 @@ def sources(dataset: DatasetSpec) -> Iterator[tuple[str, DataSource]]:
 def refuse_source(field: str, source: DataSource, settings: Settings) -> Iterator[Refusal]:
     """Refuse a source that cannot be read."""
     yield from uris.refuse(f"{field}.uri", source.uri, settings)
-    name = source.uri.rpartition("/")[2]
+    name = source.uri.partition("?")[0].rpartition("/")[2].removesuffix(".gz")
     ending = name[name.rindex(".") :].lower() if "." in name else ""
-    if uris.scheme_of(source.uri) != "hf" and ending in (".xlsx", ".txt", ".tsv", ".zip", ".gz", ".arrow"):
+    if uris.scheme_of(source.uri) != "hf" and ending in (".xlsx", ".txt", ".zip", ".arrow"):
         yield bad(f"{field}.uri", f"{ending} files are not read; write {', '.join(_ENDINGS)} or a folder of them")
+    if uris.scheme_of(source.uri) == "https" and ending not in _ENDINGS:
+        yield bad(f"{field}.uri", f"a download is one file, whose name ends in {', '.join(_ENDINGS)}")
     if source.split is not None and uris.scheme_of(source.uri) != "hf":
         yield bad(f"{field}.split", "only hf:// dataset repositories have splits; name the file instead")
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kubetune_api.method import ADAPTER_TUNINGS, MethodSpec, Tuning
-from kubetune_api.training import Optimizer, Precision, Toggle, TrainingSpec
+from kubetune_api.training import SEQUENCE_LENGTH, Optimizer, Precision, Toggle, TrainingSpec
 
 _GIB, _MIB = 2**30, 2**20
 _RUNTIME = 1.5 * _GIB
@@ -121,7 +121,8 @@ class MemoryEstimate:
 
 def micro_batch_tokens(training: TrainingSpec) -> int:
     """Return the tokens of one forward pass: a full sequence, or the whole batch when that is less."""
-    return min(training.sequence_length, training.global_batch_tokens or _DEFAULT_BATCH_TOKENS)
+    longest = training.sequence_length or SEQUENCE_LENGTH
+    return min(longest, training.global_batch_tokens or _DEFAULT_BATCH_TOKENS)
 
 
 def trained_parameters(shape: ModelShape, method: MethodSpec) -> int:

@@ -31,11 +31,18 @@ def _scheme(*schemes: str) -> Callable[[Value], bool]:
     return lambda uri: uri.partition("://")[0] in schemes
 
 
-_SOURCES = _scheme("hf", "pvc", "s3", "file")
+def _model(uri: str) -> bool:
+    """A download is one file: of a model that is a .gguf file."""
+    return _scheme("hf", "pvc", "s3", "file")(uri) or (
+        _scheme("https")(uri) and uri.partition("?")[0].lower().endswith(".gguf")
+    )
+
+
+_SOURCES = _scheme("hf", "pvc", "s3", "file", "https")
 _COPY = "copy it to a claim (pvc://), to hf:// or to s3://"
 
 FINETUNE_JOB = (
-    NotYet("model.uri", _scheme("hf", "pvc", "s3", "file"), _COPY),
+    NotYet("model.uri", _model, _COPY),
     NotYet("model.trustRemoteCode", _one_of(False), "use an architecture that transformers has built in"),
     NotYet("dataset.train.*.uri", _SOURCES, _COPY),
     NotYet("dataset.validation.sources.*.uri", _SOURCES, _COPY),
@@ -44,9 +51,7 @@ FINETUNE_JOB = (
     NotYet("dataset.columns.chosen", _absent, "leave it out: preference data needs an objective not there yet"),
     NotYet("dataset.columns.rejected", _absent, "leave it out: preference data needs an objective not there yet"),
     NotYet("dataset.stratifyBy", _absent, "give validation.sources with the shares you want"),
-    NotYet("dataset.checks.nearDuplicates", _one_of("Warn", "Off"), "leave it at Warn or Off"),
-    NotYet("dataset.checks.contradictions", _one_of("Warn", "Off"), "leave it at Warn or Off"),
-    NotYet("dataset.checks.pii", _one_of("Warn", "Off"), "leave it at Warn or Off, and clean the data before"),
+    NotYet("dataset.checks.pii", _one_of("Fail", "Drop", "Warn", "Off"), "use Drop, or clean the data before"),
     NotYet("dataset.checks.toxicity", _one_of("Off"), "leave it Off, and clean the data before"),
     NotYet("method.objective", _one_of("SFT"), "use SFT"),
     NotYet("method.tuning", _one_of("LoRA", "Full"), "use LoRA or Full"),
@@ -61,7 +66,7 @@ FINETUNE_JOB = (
 )
 
 _EVALUATION = (
-    NotYet("candidates.*.model.uri", _scheme("hf", "pvc", "s3", "file"), _COPY),
+    NotYet("candidates.*.model.uri", _model, _COPY),
     NotYet("candidates.*.model.trustRemoteCode", _one_of(False), "use an architecture that transformers has"),
     NotYet("candidates.*.prompt.examples.source.uri", _SOURCES, _COPY),
     NotYet("tasks.*.dataset.uri", _SOURCES, _COPY),
@@ -73,10 +78,7 @@ _EVALUATION = (
 )
 
 EVAL_RUN = _EVALUATION
-JOB_EVALUATION = tuple(
-    NotYet(f"evaluation.spec.{entry.path}", entry.accepts, entry.remedy)
-    for entry in _EVALUATION
-)
+JOB_EVALUATION = tuple(NotYet(f"evaluation.spec.{entry.path}", entry.accepts, entry.remedy) for entry in _EVALUATION)
 
 
 def refuse(spec: dict[str, Value], table: tuple[NotYet, ...]) -> Iterator[Refusal]:

@@ -34,5 +34,7 @@ def refuse(field: str, uri: str, settings: Settings) -> Iterator[Refusal]:
         yield bad(field, f"{uri} names no claim; write pvc://<claim>/<path>")
     if scheme == "hf" and not _HUB_NAME.fullmatch(rest):
         yield bad(field, f"{uri} names no repository; write hf://<organisation>/<name>")
+    if scheme == "https" and not urlsplit(uri).hostname:
+        yield bad(field, f"{uri} names no host; write https://<host>/<path>")
     if ".." in rest.split("/"):
         yield bad(field, f"{uri} climbs out of its root with '..'; write the path itself")

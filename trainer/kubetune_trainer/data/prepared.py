@@ -25,6 +25,8 @@ class Prepared:
     key: str
     """key of what went in: rows, settings, tokenizer."""
     status: DatasetStatus
+    sequence_length: int | None = None
+    """sequence_length in tokens that examples were cut at; None in data of an earlier version, which did not say."""
 
     @property
     def digest(self) -> str:
@@ -54,7 +56,8 @@ def find_prepared(folder: Path, key: str | None = None) -> Prepared | None:
         root = folder / manifest["folder"]
         validation = Split(root / "validation") if manifest["validation"] else None
         status = DatasetStatus.model_validate(manifest["status"])
-        return Prepared(Split(root / "train"), validation, manifest["key"], status)
+        length: int | None = manifest.get("sequenceLength")
+        return Prepared(Split(root / "train"), validation, manifest["key"], status, length)
     except (OSError, ValueError, KeyError):
         return None
 

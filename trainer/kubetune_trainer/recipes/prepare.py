@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 
 from kubetune_api import __version__
-from kubetune_api.dataset import CheckAction, DatasetSpec
+from kubetune_api.dataset import CheckAction, DatasetSpec, PiiAction
 from kubetune_api.ftjstatus import DatasetStatus
 from kubetune_api.model import DataSource
 from kubetune_api.report import FinalLine
 from kubetune_api.run import RunFile, digest_of
+from kubetune_api.training import SEQUENCE_LENGTH
 
 from ..__main__ import done
 from ..data.datareport import findings, write_report
@@ -49,6 +50,8 @@ class Inputs:
     train: list[Path]
     validation: list[Path]
     held_out: list[Path]
+    length: int
+    """length in tokens that examples are cut at."""
     key: str
 
 
@@ -62,6 +65,7 @@ def run(run: RunFile, workspace: Workspace, reporter: Reporter) -> FinalLine:
         DiskFull: the workspace is too small.
     """
     assert run.dataset is not None, "the plan gives it to this stage"
+    checked(run.dataset)
     with only_writer(workspace.root, run):
         inputs = fetch(run, workspace, reporter)
         tokenizer = load_tokenizer(inputs.model)
@@ -72,6 +76,25 @@ def run(run: RunFile, workspace: Workspace, reporter: Reporter) -> FinalLine:
             reporter.say("The data is prepared already; nothing has changed.")
     reporter.dataset(prepared.status)
     return done(_summary(prepared)).model_copy(update={"dataset": prepared.status})
+
+
+def checked(data: DatasetSpec) -> None:
+    """Refuse what cannot be done: nothing is silently ignored.
+
+    Raises:
+        BadSpec: the field, and what to do instead.
+    """
+    wanted = (
+        ("checks.pii", data.checks.pii is PiiAction.REDACT, "use Drop, or clean the data before"),
+        ("checks.toxicity", data.checks.toxicity is not CheckAction.OFF, "leave it Off, and clean the data before"),
+        ("columns.label", data.columns.label, "leave it out"),
+        ("columns.chosen", data.columns.chosen, "leave it out"),
+        ("columns.rejected", data.columns.rejected, "leave it out"),
+        ("stratifyBy", data.stratify_by, "give validation.sources with the shares you want"),
+    )
+    for path, asked, remedy in wanted:
+        if asked:
+            raise BadSpec(f"spec.dataset.{path} is not supported yet; {remedy}", reason="NotSupportedYet")
 
 
 def fetch(run: RunFile, workspace: Workspace, reporter: Reporter) -> Inputs:
@@ -99,10 +122,10 @@ def fetch(run: RunFile, workspace: Workspace, reporter: Reporter) -> Inputs:
     require_room(needed, workspace.data, workspace.room(run.workspace_bytes), "the prepared data")
     reporter.say(f"Reading {run.model.uri}")
     model = resolve_model(run.model, workspace.models, room=workspace.room(run.workspace_bytes))
-    _check_length(run, model)
-    settings = data.dump() | {"sequenceLength": run.training.sequence_length, "seed": run.training.seed}
+    length = _length(run, model)
+    settings = data.dump() | {"sequenceLength": length, "seed": run.training.seed}
     key = digest_of([__version__, settings, revisions, model.uri, model.revision])
-    return Inputs(model, train, validation, held_out, key)
+    return Inputs(model, train, validation, held_out, length, key)
 
 
 def _fingerprint(path: Path) -> str:
@@ -110,14 +133,18 @@ def _fingerprint(path: Path) -> str:
     return f"{path.name}-{stat.st_size}-{stat.st_mtime_ns}"
 
 
-def _check_length(run: RunFile, model: LocalModel) -> None:
+def _length(run: RunFile, model: LocalModel) -> int:
+    """Return the length that is asked for, or the usual one as far as the model goes."""
     asked, known = run.training.sequence_length, model.positions
+    if asked is None:
+        return min(SEQUENCE_LENGTH, known or SEQUENCE_LENGTH)
     if known is not None and asked > known:
         raise BadSpec(
             f"spec.training.sequenceLength {asked} is more than the {known} positions of {model.uri}; "
             f"set it to at most {known}",
             reason="SequenceTooLong",
         )
+    return asked
 
 
 def prepare(
@@ -149,14 +176,14 @@ def prepare(
         survey.refuse()
     if writers["train"].examples == 0:
         raise BadSpec(
-            f"no training example fits spec.training.sequenceLength {run.training.sequence_length}; set it higher",
+            f"no training example fits spec.training.sequenceLength {inputs.length}; set it higher",
             reason="SequenceTooShort",
         )
     return _publish(run, data, inputs, tokenizer, workspace, survey, writers, quarantine.found.count, part)
 
 
 def _encoder(run: RunFile, inputs: Inputs, tokenizer: Any, sources: list[Source]) -> Encoder:
-    encoder = Encoder(tokenizer, run.training.sequence_length)
+    encoder = Encoder(tokenizer, inputs.length)
     first = next(example for source in sources for _, example in examples(source) if isinstance(example, Example))
     if first.messages:
         require_chat_template(tokenizer, inputs.model.uri)
@@ -254,6 +281,7 @@ def _publish(
     manifest = {
         "key": inputs.key,
         "folder": final.name,
+        "sequenceLength": inputs.length,
         "validation": validation.examples > 0,
         "status": status.dump(),
     }
@@ -266,7 +294,7 @@ def _publish(
         "supervisedTokens": train.supervised_tokens,
         "truncated": train.truncated,
         "truncatedTokens": train.truncated_tokens,
-        "sequenceLength": run.training.sequence_length,
+        "sequenceLength": inputs.length,
         "actions": data.checks.model_dump(mode="json", by_alias=True),
         "checks": findings(survey, quarantined),
     }

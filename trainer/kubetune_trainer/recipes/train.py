@@ -219,6 +219,7 @@ def plan(
     total = training.max_steps or (training.epochs or 1) * order.steps_per_epoch
     _require_room(run, tuned, workspace)
     resolved = Resolved(
+        sequence_length=prepared.sequence_length,
         micro_batch_tokens=max(tokens, longest) if tokens == _ONE_EXAMPLE_A_ROW else tokens,
         micro_batch=1,
         accumulation=gang.rounds(rows(data.lengths, order.step(0), tokens, gang.world)),

@@ -13,6 +13,7 @@ import pytest
 import transformers
 
 from kubetune_api.exits import Exit
+from kubetune_trainer.data.prepared import open_prepared
 from kubetune_trainer.errors import TrainerError
 from unit.trainer import tiny
 from unit.trainer.recipes.runs import Job, new_job
@@ -222,6 +223,19 @@ def test_a_sequence_length_above_the_models_positions(job: Job) -> None:
         f"spec.training.sequenceLength 512 is more than the 256 positions of {job.model.as_uri()}; "
         "set it to at most 256",
     )
+
+
+@pytest.mark.parametrize(("positions", "length"), [(256, 256), (8192, 4096)])
+def test_without_a_sequence_length_it_is_what_the_model_takes(tmp_path: Path, positions: int, length: int) -> None:
+    job, absent = new_job(tmp_path, rows=20, max_position_embeddings=positions), {"sequenceLength": None}
+    long = [{"instruction": f"red {number}", "output": "blue " * 5000} for number in range(4)]
+    with_data(job, job.data.name, [*tiny.questions(20), *long])
+    job.prepare(training=absent)
+    report = json.loads((job.workspace.reports / "data.json").read_text())
+    assert report["sequenceLength"] == length
+    assert report["truncated"] >= 1
+    prepared = open_prepared(job.workspace.data)
+    assert (prepared.sequence_length, int(prepared.train.lengths.max())) == (length, length)
 
 
 def test_a_sequence_length_that_leaves_nothing_to_learn(job: Job) -> None:

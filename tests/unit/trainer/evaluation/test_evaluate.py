@@ -19,6 +19,7 @@ from kubetune_trainer.errors import BadDataset, BadSpec, Checkpointed, ModelUnav
 from kubetune_trainer.evaluation.store import TaskStore
 from unit.trainer import tiny
 from unit.trainer.evaluation.evaluations import World, held_out, task
+from unit.trainer.recipes.pods import Pod
 
 
 @pytest.fixture
@@ -265,3 +266,30 @@ def test_what_cannot_be_evaluated_is_refused_before_a_model_is_read(
     missing = {"name": "base", "baseline": True, "model": {"uri": "file:///nowhere"}}
     with pytest.raises(BadSpec, match=message):
         world.evaluate([missing], listed, gates=[{"name": "g", **gate} for gate in gates])
+
+
+def test_evaluations_that_share_a_workspace_at_the_same_time_do_not_meet(world: World, uri: str) -> None:
+    pods = []
+    for uid in ("8", "9"):
+        candidates, tasks = [base(world), other(world)], [task("Perplexity", uri), task("Generation", uri)]
+        document = world.run_file(candidates, tasks, report=f"eval-{uid}").dump()
+        document["run"] |= {"name": f"eval-{uid}", "uid": uid}
+        path = world.folder / f"run-{uid}.json"
+        path.write_text(json.dumps(document))
+        environment = tiny.trainer_environment(world.folder) | {
+            "KUBETUNE_TERMINATION_LOG": str(world.folder / f"termination-{uid}.json")
+        }
+        pods.append(Pod(path, environment, world.folder / f"log-{uid}.txt"))
+    try:
+        assert [pod.wait(200) for pod in pods] == [0, 0], [log.read_text() for log in world.folder.glob("log-*")]
+    finally:
+        for pod in pods:
+            pod.kill()
+    world.evaluate([base(world), other(world)], [task("Perplexity", uri), task("Generation", uri)])
+    folders = [world.report, *(world.report.with_name(f"eval-{uid}") for uid in ("8", "9"))]
+    predictions = [
+        {file.name: file.read_text() for file in sorted((folder / "predictions").iterdir())} for folder in folders
+    ]
+    assert len(predictions[0]) == 4
+    assert predictions[1] == predictions[2] == predictions[0]
+    assert all((folder / "report.json").is_file() for folder in folders)

@@ -49,7 +49,7 @@ async def test_both_pods_run_at_once_and_know_where_to_meet(cluster: ClusterUnde
 
 
 async def test_a_killed_pod_begins_all_of_them_anew_once_and_costs_one_retry(cluster: ClusterUnderTest) -> None:
-    job = await gang(cluster, "train-steps-60", retries=1)
+    job = await gang(cluster, "train-steps-200", retries=1)
     await running_trainer(cluster, "job")
     pods = await cluster.children("Pod", job, "train")
     victim = next(pod for pod in pods if pod["spec"]["hostname"].endswith("-1"))
@@ -64,7 +64,7 @@ async def test_a_killed_pod_begins_all_of_them_anew_once_and_costs_one_retry(clu
 
 
 async def test_a_deleted_pod_begins_all_of_them_anew_and_costs_nothing(cluster: ClusterUnderTest) -> None:
-    job = await gang(cluster, "train-steps-60", retries=0)
+    job = await gang(cluster, "train-steps-200", retries=0)
     await running_trainer(cluster, "job")
     pods = await cluster.children("Pod", job, "train")
     victim = next(pod for pod in pods if pod["spec"]["hostname"].endswith("-1"))

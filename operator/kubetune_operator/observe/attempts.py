@@ -6,7 +6,7 @@ from datetime import datetime
 
 from kubetune_api import names
 from kubetune_api.conditions import Attempt
-from kubetune_api.exits import Exit
+from kubetune_api.exits import Exit, reason_of
 from kubetune_api.run import Stage
 from kubetune_api.scrub import scrub
 
@@ -136,10 +136,8 @@ def _begun(number: int, each: Try) -> Attempt:
 
 def _updated(attempt: Attempt, each: Try | None, snapshot: Snapshot, now: datetime) -> Attempt:
     if each is None:
-        suspended = snapshot.subject.spec.suspend
-        reason, message = (SUSPENDED, None) if suspended else (LOST, "the pod is gone: deleted, or lost with its node")
         ended = format_time(_last_possible_end(attempt, snapshot, now))
-        return attempt.model_copy(update={"ended": ended, "reason": reason, "message": message})
+        return attempt.model_copy(update={"ended": ended, **_gone(attempt, snapshot)})
     pod = each.lead
     if not each.over or _is_just_done(each, snapshot):
         return attempt
@@ -171,6 +169,25 @@ def _is_just_done(each: Try, snapshot: Snapshot) -> bool:
     if job is None or job.finished or job.deleted or _job_name(each.pods[0], snapshot) != job.name:
         return False
     return all(pod.phase == "Succeeded" for pod in each.pods)
+
+
+def _gone(attempt: Attempt, snapshot: Snapshot) -> dict[str, object]:
+    if _is_known_done(attempt, snapshot):
+        return {"exit_code": int(Exit.DONE), "reason": reason_of(Exit.DONE), "message": "done; its pod is gone"}
+    if snapshot.subject.spec.suspend:
+        return {"reason": SUSPENDED, "message": None}
+    return {"reason": LOST, "message": "the pod is gone: deleted, or lost with its node"}
+
+
+def _is_known_done(attempt: Attempt, snapshot: Snapshot) -> bool:
+    """A Job is complete by its last pod: that one was done, although nobody saw it before it was deleted."""
+    pod = attempt.pod or ""
+    own = [job for job in snapshot.jobs.values() if pod.startswith(f"{job.name}-")]
+    # The name of a later run begins with that of the first.
+    job = max(own, key=lambda each: len(each.name), default=None)
+    if job is None or not job.complete:
+        return False
+    return not any(other.name.startswith(f"{job.name}-") for other in snapshot.pods)
 
 
 def _last_possible_end(attempt: Attempt, snapshot: Snapshot, now: datetime) -> datetime:

@@ -24,7 +24,7 @@ class Notice:
 def notices(old: Status, new: Status) -> Iterator[Notice]:
     """Yield an event for each turn of the run that a person would want to know of.
 
-    That a Job or a pod was made and runs is told by their own events.
+    That a Job or a pod was made and runs is told by their own events, and that a run is done by its conditions.
     """
     yield from _adjusted(old.adjustments or RunAdjustments(), new.adjustments or RunAdjustments())
     for type_ in ("Progressing", "GatesPassed", "Succeeded"):
@@ -47,8 +47,8 @@ def _adjusted(old: RunAdjustments, new: RunAdjustments) -> Iterator[Notice]:
 
 def _notice(type_: str, status: str, reason: str, message: str) -> Notice | None:
     text = message[:_LIMIT] or reason
-    if type_ == "Succeeded" and status != "Unknown":
-        return Notice(_NORMAL if status == "True" else _WARNING, reason, text)
+    if type_ == "Succeeded" and status == "False":
+        return Notice(_WARNING, reason, text)
     if type_ == "GatesPassed" and status != "Unknown":
         return Notice(_NORMAL if status == "True" else _WARNING, reason, text)
     if type_ == "Progressing" and status == "False" and reason in _WAITING:

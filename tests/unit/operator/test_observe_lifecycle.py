@@ -4,6 +4,8 @@ import json
 
 from kubetune_api import names
 from kubetune_api.ftjstatus import FineTuneJobStatus
+from kubetune_api.report import MARKER
+from kubetune_operator.observe.reports import read_reports
 from unit.operator.builders import (
     TASK,
     UID,
@@ -176,3 +178,30 @@ def test_ttl_deletes_the_object_when_it_is_due_and_not_before() -> None:
     later = look(fine_tune_job(status, ttlSecondsAfterFinished=160))
     assert not later.actions.delete_subject
     assert later.requeue_after == 60
+
+
+def test_the_loss_of_the_last_step_is_told_beside_the_mean() -> None:
+    line = {"step": 4, "totalSteps": 9, "loss": "1.25", "stepLoss": "1.23456789", "tokensPerSecond": 10}
+    told = read_reports([f"{MARKER} {json.dumps({'type': 'Progress', 'progress': line})}"], None)
+    running = pod("train")
+    seen = look(
+        fine_tune_job(training()),
+        jobs=[stage_job("train")],
+        pods=[running],
+        reports={running["metadata"]["name"]: told},
+    )
+    progress = seen.status.dump()["progress"]
+    assert (progress["loss"], progress["stepLoss"], progress["summary"]) == ("1.25", "1.23456789", "4/9")
+
+
+def test_an_attempt_whose_pod_is_gone_was_done_when_its_job_is_complete() -> None:
+    name = pod("train")["metadata"]["name"]
+    status = training(attempts=[{"number": 1, "stage": "train", "pod": name, "started": ago(50)}])
+    seen = look(fine_tune_job(status), jobs=[stage_job("train", complete=True)])
+    assert seen.status.attempts is not None
+    (attempt,) = seen.status.attempts
+    assert (attempt.exit_code, attempt.reason, attempt.ended) == (0, "Completed", ago(0))
+    assert seen.status.disruptions is None
+    lost = look(fine_tune_job(status), jobs=[stage_job("train")])
+    assert lost.status.attempts is not None
+    assert (lost.status.attempts[0].exit_code, lost.status.attempts[0].reason) == (None, "Lost")

@@ -4,10 +4,12 @@ from typing import Any
 
 import pytest
 
-from kubetune_operator.observe import EventView
+from kubetune_operator.observe import EventView, Tuning
 from kubetune_operator.observe.nodes import NodeView, inventory, node_view
 from kubetune_operator.observe.waiting import why_pending
 from unit.operator.builders import (
+    Manifest,
+    ago,
     conditions,
     fine_tune_job,
     look,
@@ -160,3 +162,41 @@ def test_equal_nodes_are_counted_together() -> None:
 def test_a_node_is_read_from_its_manifest() -> None:
     node = {"metadata": {"name": "n"}, "status": {"allocatable": {"amd.com/gpu": "2", "cpu": "8"}}}
     assert node_view(node).describe() == "2 x amd.com/gpu"
+
+
+def missing_secret(waited: float) -> Manifest:
+    entry = pod("prepare", started=None)
+    state = {"waiting": {"reason": "CreateContainerConfigError", "message": 'secret "t" not found'}}
+    entry["metadata"]["creationTimestamp"] = ago(waited + 60)
+    scheduled = {"type": "PodScheduled", "status": "True", "lastTransitionTime": ago(waited)}
+    containers = [{"name": "trainer", "state": state}]
+    entry["status"] |= {"phase": "Pending", "containerStatuses": containers, "conditions": [scheduled]}
+    return entry
+
+
+@pytest.mark.parametrize(("waited", "over"), [(3599, False), (3601, True)])
+def test_what_waiting_cannot_mend_ends_the_run_after_a_time(waited: float, over: bool) -> None:
+    seen = look(fine_tune_job(stored()), jobs=[stage_job("prepare")], pods=[missing_secret(waited)])
+    assert conditions(seen)["Failed"] == (("True", "ContainerConfigFailed") if over else ("Unknown", "Pending"))
+    assert len(seen.actions.stop_jobs) == (1 if over else 0)
+    assert 'secret "t" not found' in message(seen, "Progressing")
+    assert ("It waited for 1h" in message(seen, "Progressing")) == over
+
+
+def test_the_patience_is_a_setting_and_what_may_mend_itself_has_all_of_it() -> None:
+    impatient = Tuning(hopeless_after=2)
+    seen = look(fine_tune_job(stored()), jobs=[stage_job("prepare")], pods=[missing_secret(3)], tuning=impatient)
+    assert conditions(seen)["Failed"] == ("True", "ContainerConfigFailed")
+    busy = unschedulable("prepare", "0/1 nodes are available: 1 Insufficient cpu.")
+    busy["metadata"]["creationTimestamp"] = ago(99999)
+    seen = look(fine_tune_job(stored()), jobs=[stage_job("prepare")], pods=[busy], tuning=impatient)
+    assert conditions(seen)["Failed"] == ("Unknown", "Pending")
+    assert not seen.actions.stop_jobs
+
+
+def test_a_job_whose_pods_are_forbidden_waits_since_it_was_made() -> None:
+    job, event = stage_job("prepare"), EventView("FailedCreate", "violates PodSecurity restricted", "Job")
+    for waited, over in ((3500, False), (3700, True)):
+        job["metadata"]["creationTimestamp"] = ago(waited)
+        seen = look(fine_tune_job(stored()), jobs=[job], events=[event])
+        assert conditions(seen)["Failed"][0] == ("True" if over else "Unknown")

@@ -218,5 +218,4 @@ async def test_a_run_without_trouble_takes_few_writes() -> None:
         "FineTuneJob": 5,
         "PersistentVolumeClaim": 1,
         "Job": 2,
-        "Event": 1,
     }

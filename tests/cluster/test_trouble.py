@@ -168,3 +168,22 @@ async def test_metrics_count_each_run_once(cluster: ClusterUnderTest) -> None:
     page = await asyncio.to_thread(cluster.operator.metrics)
     assert "kubetune_" in page
     assert "job" not in [part for line in page.splitlines() for part in line.split('"')], "an object's name in a label"
+
+
+async def test_what_waiting_cannot_mend_ends_the_run_after_a_time(cluster: ClusterUnderTest) -> None:
+    cluster.operator.stop()
+    cluster.operator.start(KUBETUNE_HOPELESS_AFTER_SECONDS="3")
+    try:
+        await cluster.apply(fine_tune_job("job", model=MODEL | {"credentialsSecret": {"name": "no-such-secret"}}))
+        job = await cluster.finished("FineTuneJob", "job")
+        failed_for = condition_of(job, "Failed")
+        assert (failed_for["status"], failed_for["reason"]) == ("True", "ContainerConfigFailed")
+        assert '"no-such-secret" not found' in failed_for["message"]
+        assert "It waited for" in failed_for["message"]
+
+        async def stopped() -> bool:
+            return not await cluster.children("Job", job)
+
+        await cluster.wait_until(stopped, what="the Job is stopped")
+    finally:
+        await asyncio.to_thread(cluster.operator.stop)

@@ -159,8 +159,8 @@ async def test_an_object_that_changed_meanwhile_is_read_again() -> None:
     reconciler = operator(cluster)
     gather = reconciler.gatherer.snapshot
 
-    async def meanwhile(key: Key, manifest: Any, look: bool) -> Any:
-        found = await gather(key, manifest)
+    async def meanwhile(key: Key, manifest: Any, *more: Any) -> Any:
+        found = await gather(key, manifest, *more)
         cluster.put(cluster.objects["FineTuneJob", "team", "bot"])
         return found
 

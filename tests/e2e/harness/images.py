@@ -17,7 +17,8 @@ from e2e.harness.shell import ROOT, program, run
 
 BASE = "docker.io/library/python:3.12-slim"
 DEBIAN = "localhost/kubetune/e2e-base:1"
-PACKAGES = "python3,python3-venv,ca-certificates"
+# The last one spares the image a Perl that would only merge folders.
+PACKAGES = "python3,python3-venv,ca-certificates,usr-is-merged"
 BUILD_SECONDS = 1200.0
 _ENVIRON = {"BUILDAH_ISOLATION": os.environ.get("BUILDAH_ISOLATION", "chroot")}
 #: What pip calls its options, and which of them name files or folders.

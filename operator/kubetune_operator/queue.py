@@ -9,14 +9,15 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable
+from itertools import count
 
 from .cluster.keys import Key
 from .errors import ApiError, ApiUnreachable, Conflict, NotLeader
 
 logger = logging.getLogger(__name__)
 
-Work = Callable[[Key], Awaitable[float | None]]
-"""Works on a key; returns the seconds after which to look again, or None."""
+Work = Callable[[Key, bool], Awaitable[float | None]]
+"""Works on a key, which a look may do for; returns the seconds after which to do so again, or None."""
 Failed = Callable[[Key, BaseException], None]
 
 _FIRST_DELAY, _LAST_DELAY = 0.2, 60.0
@@ -24,6 +25,8 @@ _FIRST_DELAY, _LAST_DELAY = 0.2, 60.0
 _UNREACHABLE_DELAY = 5.0
 _PASS_LIMIT = 120.0
 _NOT_LEADER_DELAY = 1.0
+#: What is new goes before what is known, as if it had come so much earlier: it goes first, and nothing waits for ever.
+_HEAD_START = 2.0
 
 
 class WorkQueue:
@@ -32,7 +35,10 @@ class WorkQueue:
     def __init__(self, work: Work, failed: Failed | None = None) -> None:
         self._work = work
         self._failed = failed or (lambda key, error: None)
-        self._ready: asyncio.Queue[Key] = asyncio.Queue()
+        self._ready: asyncio.PriorityQueue[tuple[float, int, Key]] = asyncio.PriorityQueue()
+        self._numbers = count()
+        self._unsure: set[Key] = set()
+        """Keys for which a look will not do."""
         self._waiting_since: dict[Key, float] = {}
         self._working_since: dict[Key, float] = {}
         self._again: set[Key] = set()
@@ -60,14 +66,18 @@ class WorkQueue:
         """Nothing is left to do about a key: while the queue is shut, it need not be kept."""
         if not self._opened.is_set():
             self._waiting_since.pop(key, None)
+            self._unsure.discard(key)
 
-    def add(self, key: Key) -> None:
-        """Have a key worked on as soon as possible."""
+    def add(self, key: Key, look: bool = False, first: bool = False) -> None:
+        """Have a key worked on as soon as possible; a look will do, unless it was added for more than that."""
+        if not look:
+            self._unsure.add(key)
         if key in self._working_since:
             self._again.add(key)
         elif key not in self._waiting_since:
             self._waiting_since[key] = time.monotonic()
-            self._ready.put_nowait(key)
+            since = self._waiting_since[key] - (_HEAD_START if first else 0.0)
+            self._ready.put_nowait((since, next(self._numbers), key))
 
     def add_after(self, key: Key, delay: float) -> None:
         """Have a key worked on after a delay; the earliest of several deadlines counts."""
@@ -111,7 +121,7 @@ class WorkQueue:
 
     async def _worker(self) -> None:
         while True:
-            key = await self._ready.get()
+            _, _, key = await self._ready.get()
             await self._opened.wait()
             if self._waiting_since.pop(key, None) is None:
                 continue  # dropped, or added twice since
@@ -125,12 +135,14 @@ class WorkQueue:
                 self._moved_at = time.monotonic()
             if key in self._again:
                 self._again.discard(key)
-                self.add(key)
+                self.add(key, look=True)
 
     async def _pass(self, key: Key) -> None:
+        look = key not in self._unsure
+        self._unsure.discard(key)
         try:
             async with asyncio.timeout(_PASS_LIMIT):
-                after = await self._work(key)
+                after = await self._work(key, look)
         except NotLeader:
             self.add_after(key, _NOT_LEADER_DELAY)
             return

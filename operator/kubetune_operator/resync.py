@@ -27,11 +27,13 @@ class Resync:
         self._trigger = trigger
         self._metrics = metrics
         self._wanted = asyncio.Event()
+        self._look = True  # the watches list at the same time: nothing can have been missed yet
         self.problem: str | None = "the cluster has not been read yet"
         """Why the last LIST failed; None after one that did not."""
 
-    def soon(self) -> None:
-        """List without waiting for the interval."""
+    def soon(self, look: bool = False) -> None:
+        """List without waiting for the interval; a look at each object will do."""
+        self._look = look
         self._wanted.set()
 
     async def run(self) -> None:
@@ -56,11 +58,13 @@ class Resync:
             OperatorError: the API server said no, or nothing.
         """
         found: set[Key] = set()
-        known = self._metrics.known()
+        known, look, mark = self._metrics.known(), self._look, self._trigger.store.mark()
         for kind in _KINDS:
             for namespace in self._settings.namespaces or (None,):
                 async for manifest in self._client.pages(kind, namespace):
                     found.add(key_of(manifest))
-                    self._trigger.see(manifest)
+                    self._trigger.check(manifest, look)
+        self._look = False
         for key in known - found:
             self._metrics.forget(key)
+            self._trigger.store.lose(key, mark)

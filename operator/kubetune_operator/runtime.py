@@ -13,6 +13,7 @@ from .cluster.keys import Key
 from .cluster.lease import Elector, lease_namespace, own_name
 from .cluster.pace import Pace
 from .cluster.recorder import Recorder
+from .cluster.store import Store
 from .handlers import Trigger
 from .policy_file import PolicyFile
 from .queue import WorkQueue
@@ -73,17 +74,20 @@ async def _assemble(settings: Settings) -> Parts:
     gate = Gate() if settings.leader_election else always_open()
     pace = Pace(settings.writes_per_second, 2 * settings.writes_per_second)
     client = await connect(metrics.called, gate, pace)
-    gatherer = Gatherer(client, settings)
+    store = Store(settings.namespaces)
+    gatherer = Gatherer(client, settings, store)
     reconciler = Reconciler(client, gatherer, Recorder(client), metrics, settings)
 
-    async def timed(key: Key) -> float | None:
+    async def timed(key: Key, look: bool) -> float | None:
+        if look:
+            await store.listing()
         started = time.monotonic()
-        after = await reconciler.reconcile(key)
+        after = await reconciler.reconcile(key, look)
         metrics.passed(key, time.monotonic() - started)
         return after
 
     queue = WorkQueue(timed, metrics.failed)
-    trigger = Trigger(queue.add, metrics, queue.drop)
+    trigger = Trigger(queue.add, metrics, queue.drop, store)
     watcher = Watcher(settings, client, trigger, metrics)
     elector = None
     if settings.leader_election:
@@ -99,7 +103,7 @@ async def _run_parts(parts: Parts, workers: int, stop: asyncio.Event) -> None:
 
     def lead() -> None:
         parts.queue.open()
-        parts.resync.soon()
+        parts.resync.soon(look=True)
 
     async with asyncio.TaskGroup() as group:
         queue = group.create_task(parts.queue.run(workers))

@@ -1,22 +1,28 @@
-"""Signs of life of the watches: when each was heard of last, and what an error in a stream means.
+"""What comes in the streams of the watches: signs of life, objects, and what an error means.
 
-Kopf tells handlers of objects only, not of bookmarks, nor that a stream ended; and an error in a stream ends it all.
-So one function of it is wrapped: the one that yields what comes in a stream.
+Kopf tells handlers of objects only, not of bookmarks, nor that a list is complete or a stream ended; an error in a
+stream ends it all; and it makes a task, a queue and copies for each object. So two functions of it are wrapped: those
+that yield what comes in a list and in a stream. Objects go from there to the store, and Kopf is left with the versions.
 """
 
 import asyncio
 import logging
 import random
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from kopf._cogs.clients import watching as streams
 from kopf._cogs.clients.errors import APIError
 
+from .handlers import Event, Listing, Seen
+
 logger = logging.getLogger(__name__)
 
 _watch_objs = streams.watch_objs
+_fetch_objs = streams.fetching.fetch_objs
+_OBJECTS = ("ADDED", "MODIFIED", "DELETED")
+Take = Callable[[Event], None]
 _STREAK_SECONDS = 60.0
 _GONE = {"type": "ERROR", "object": {"code": 410}}
 """What Kopf answers by listing anew and watching from there."""
@@ -59,8 +65,8 @@ class Signs:
         return time.monotonic() - self._beat_at
 
 
-def listen(signs: Signs) -> None:
-    """Note signs of every watch that Kopf opens from now on."""
+def listen(signs: Signs, take: Take) -> None:
+    """Note signs of every watch that Kopf opens from now on, and take the objects out of it."""
     troubles: dict[str, tuple[int, float]] = {}
 
     async def watch_objs(**arguments: Any) -> AsyncIterator[Any]:
@@ -71,6 +77,10 @@ def listen(signs: Signs) -> None:
                 signs.hear(resource, namespace)
                 if event.get("type") == "ERROR" and event.get("object", {}).get("code") != 410:
                     raise ValueError(f"the API server says {event.get('object')}")
+                if event.get("type") in _OBJECTS:
+                    take(Seen(event["type"], event["object"]["kind"], event["object"]))
+                    version = event["object"]["metadata"].get("resourceVersion")
+                    event = {"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": version}}}
                 yield event
         except APIError as error:  # refused: Kopf would end, and the version being too old is nothing to end for
             if error.status != 410:
@@ -82,7 +92,21 @@ def listen(signs: Signs) -> None:
             await _pause(resource, troubles)
             yield _GONE
 
+    async def fetch_objs(**arguments: Any) -> AsyncIterator[Any]:
+        resource, namespace = arguments["resource"], arguments["namespace"]
+        uids: list[str] = []
+        version = ""
+        take(Listing(resource.kind, namespace))
+        async for items, version in _fetch_objs(**arguments):
+            signs.hear(resource.plural, namespace)
+            for item in items:
+                uids.append(item["metadata"]["uid"])
+                take(Seen("ADDED", resource.kind, item))
+            yield [], version
+        take(Listing(resource.kind, namespace, uids, str(version)))
+
     streams.watch_objs = watch_objs
+    streams.fetching.fetch_objs = fetch_objs
 
 
 async def _pause(resource: str, troubles: dict[str, tuple[int, float]]) -> None:

@@ -136,6 +136,7 @@ class Watcher:
             post(settle, error)
 
         self.signs.start()
+        self._trigger.begin()
         threading.Thread(target=host, name="watches", daemon=True).start()
         try:
             return await ended
@@ -143,9 +144,9 @@ class Watcher:
             stop.set()
 
     async def _kopf(self, post: Post, stop: threading.Event) -> None:
-        signs.listen(self.signs)
+        signs.listen(self.signs, lambda event: post(self._trigger.take, event))
         registry = kopf.OperatorRegistry()
-        register(registry, self._trigger, post, self._login)
+        register(registry, self._login)
         beating = asyncio.create_task(self._beat())
         try:
             await kopf.operator(

@@ -1,6 +1,6 @@
 """Actions -> the cluster: create what is absent, never adopt what is another's, and say what could not be made."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from kubetune_api import names
 
@@ -13,21 +13,28 @@ from ..plan.owner import owner_of
 from ..settings import Settings
 from .client import Client, Document
 
+Made = Callable[[Document], object]
+"""Told of each object that was made, as the API server answered."""
 
-async def apply(client: Client, snapshot: Snapshot, actions: Actions, settings: Settings) -> list[ApplyFailure]:
+
+async def apply(
+    client: Client, snapshot: Snapshot, actions: Actions, settings: Settings, made: Made = lambda child: None
+) -> list[ApplyFailure]:
     """Carry the actions out, in an order in which a crash leaves nothing that the next pass cannot mend.
 
     Raises:
         OperatorError: the API server is unreachable, or said no in a way that trying again may mend.
     """
     try:
-        failure = await _apply(client, snapshot, actions, settings)
+        failure = await _apply(client, snapshot, actions, settings, made)
     except Forbidden as error:
         failure = ApplyFailure("Forbidden", f"{error.message}. Check the operator's Role")
     return [failure] if failure else []
 
 
-async def _apply(client: Client, snapshot: Snapshot, actions: Actions, settings: Settings) -> ApplyFailure | None:
+async def _apply(
+    client: Client, snapshot: Snapshot, actions: Actions, settings: Settings, made: Made
+) -> ApplyFailure | None:
     owner, plan = owner_of(snapshot.subject), snapshot.plan
     if actions.delete_subject:
         await client.delete(owner.kind, owner.namespace, owner.name, owner.uid)
@@ -40,9 +47,9 @@ async def _apply(client: Client, snapshot: Snapshot, actions: Actions, settings:
         children = build.stage_children(plan, actions.launch, settings)
         if actions.launch.epoch > 1:
             children = [child for child in children if not await _is_kept(client, child, owner.uid)]
-        return await _create_all(client, children, owner.uid)
+        return await _create_all(client, children, owner.uid, made)
     if actions.create_evaluation and plan.evaluation is not None:
-        return await _create_all(client, [build.eval_run(plan, plan.evaluation)], owner.uid)
+        return await _create_all(client, [build.eval_run(plan, plan.evaluation)], owner.uid, lambda child: None)
     if actions.suspend_evaluation is not None:
         name = names.evaluation_name(owner.name, owner.uid)
         await client.merge("EvalRun", owner.namespace, name, {"spec": {"suspend": actions.suspend_evaluation}})
@@ -60,16 +67,16 @@ async def _is_kept(client: Client, child: Document, uid: str) -> bool:
     return uid in _owners(found)
 
 
-async def _create_all(client: Client, children: Sequence[Document], uid: str) -> ApplyFailure | None:
+async def _create_all(client: Client, children: Sequence[Document], uid: str, made: Made) -> ApplyFailure | None:
     for child in children:
-        if failure := await _create(client, child, uid):
+        if failure := await _create(client, child, uid, made):
             return failure
     return None
 
 
-async def _create(client: Client, child: Document, uid: str) -> ApplyFailure | None:
+async def _create(client: Client, child: Document, uid: str, made: Made) -> ApplyFailure | None:
     try:
-        await client.create(child)
+        made(await client.create(child))
     except AlreadyExists:
         return await _foreign(client, child, uid)
     except Forbidden as error:

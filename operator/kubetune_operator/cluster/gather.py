@@ -1,4 +1,4 @@
-"""One fresh read of an object and its children -> a Snapshot."""
+"""An object and its children, read afresh or as the watches have shown them -> a Snapshot."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -13,9 +13,9 @@ from ..errors import ApiError, Forbidden, NotFound
 from ..observe import EventView, JobView, Snapshot, Tuning, job_view
 from ..observe.nodes import NodeView, node_view
 from ..observe.pods import PodView, pod_view
-from ..observe.terminal import is_terminal
+from ..observe.terminal import holds, is_terminal
 from ..observe.unreadable import forbidden
-from ..plan import Jobs, Refusal, Subject, parse, plan
+from ..plan import Jobs, Plan, Refusal, Subject, parse, plan
 from ..plan.candidates import awaited
 from ..plan.owner import uid_of
 from ..policy_file import PolicyFile
@@ -24,17 +24,27 @@ from .client import Client, Document
 from .keys import Key
 from .limits import Limits
 from .logs import LogReader
+from .memo import Memo
 from .occupancy import OccupancyReader
+from .store import Store, of_a_job, owned, trimmed
 
 _NODES_FRESH = 10.0
+#: However often the watches wake it up: after so long, an object is read.
+_READ_AFTER = 30.0
 
 
 class Gatherer:
-    """Reads the cluster; remembers only what is costly to read: logs and the list of nodes."""
+    """Reads the cluster, or looks at what the watches have shown; remembers what is costly to read or to work out."""
 
-    def __init__(self, client: Client, settings: Settings) -> None:
+    def __init__(self, client: Client, settings: Settings, store: Store | None = None) -> None:
         self._client = client
         self._settings = settings
+        self.store = store or Store(settings.namespaces)
+        self._read_at: dict[Key, float] = {}
+        self._told: dict[Key, list[EventView]] = {}
+        """Events that were read last of whatever is waited for."""
+        self._parsed: Memo[Subject | Refusal] = Memo()
+        self._planned: Memo[Plan | Refusal] = Memo()
         self.policy = PolicyFile(settings.policy)
         self._limits = Limits(client, self.policy)
         self._logs = LogReader(client, settings.progress_interval_seconds)
@@ -48,57 +58,111 @@ class Gatherer:
         self._occupancy = OccupancyReader(client, settings)
         self._nodes: tuple[float, list[NodeView] | None] = (-_NODES_FRESH, None)
 
-    async def subject(self, key: Key) -> Document | None:
-        """Return the object as it is now, or None when it is gone."""
-        try:
-            return await self._client.get(key.kind, key.namespace, key.name)
-        except NotFound:
-            self._logs.forget(key)
-            return None
+    def may_look(self, key: Key) -> bool:
+        """Return whether what the watches have shown of an object will do, for now."""
+        if not self.store.complete or self.store.look(key) is None:
+            return False
+        return time.monotonic() - self._read_at.setdefault(key, time.monotonic()) < _READ_AFTER
 
-    async def snapshot(self, key: Key, manifest: Mapping[str, Any]) -> Snapshot | Refusal:
+    def is_new(self, manifest: Mapping[str, Any]) -> bool:
+        """Return whether nothing was ever made for an object.
+
+        That a Job is to be made is stored in the status before it is made, so an operator that ended in between, or
+        another one, has left that. Should somebody have cleared the status, the watches know of the Job.
+        """
+        status = manifest.get("status") or {}
+        return not status.get("runs") and not status.get("epoch") and self.store.childless(manifest["metadata"]["uid"])
+
+    async def subject(self, key: Key, look: bool = False) -> Document | None:
+        """Return the object as it is now, or as it was seen last; None when it is gone."""
+        if look and (seen := self.store.look(key)) is not None:
+            return seen
+        mark = self.store.mark()
+        try:
+            manifest = await self._client.get(key.kind, key.namespace, key.name)
+        except NotFound:
+            self.store.lose(key, mark)
+            self._forget(key)
+            return None
+        self._read_at[key] = time.monotonic()
+        self.store.put(manifest)
+        return trimmed(manifest)
+
+    async def snapshot(self, key: Key, manifest: Mapping[str, Any], look: bool = False) -> Snapshot | Refusal:
         """Return everything the rules need to know of an object; a Refusal when it cannot be read at all."""
-        subject = parse(manifest)
+        version = (manifest["metadata"].get("uid"), manifest["metadata"].get("resourceVersion"))
+        subject = self._parsed.get(key, version, lambda: parse(manifest))
         if isinstance(subject, Refusal):
             return subject
         try:
-            return await self._children(key, subject)
+            return await self._children(key, subject, manifest, look)
         except Forbidden as error:
             # Nothing is known of the children: to act on a part of them could make a Job twice.
             return forbidden(error.action, error.message)
 
-    async def _children(self, key: Key, subject: Subject) -> Snapshot:
-        mine = {"labelSelector": f"{names.LABEL_OWNER_UID}={uid_of(subject)}"}
-        with _reading("list jobs"):
-            listed = await self._client.list("Job", key.namespace, **mine)
-        jobs = [job for job in listed if _owned(job, uid_of(subject))]
-        views = {job["metadata"]["name"]: job_view(job) for job in jobs}
+    def _forget(self, key: Key) -> None:
+        self._logs.forget(key)
+        self._parsed.forget(key)
+        self._planned.forget(key)
+        self._told.pop(key, None)
+        self._read_at.pop(key, None)
+
+    async def _children(self, key: Key, subject: Subject, manifest: Mapping[str, Any], look: bool) -> Snapshot:
+        look = look or self.is_new(manifest)
+        jobs = await self._jobs_of(key, subject, look)
         with _reading("get finetunejobs"):
-            decided = plan(subject, self._settings, await self._jobs(subject), self.policy.current)
+            decided = await self._plan(key, subject, manifest)
             decided = await self._limits.applied(subject, decided)
         if is_terminal(subject.status.conditions if subject.status else []):
-            self._logs.forget(key)
-            return Snapshot(subject, decided, jobs=views, tuning=self._tuning)
-        with _reading("list pods"):
-            found = await self._client.list("Pod", key.namespace, **mine)
-        pods = sorted(
-            (pod_view(pod) for pod in found if _of_a_job(pod)),
-            key=lambda pod: (pod.created, pod.started or pod.created, pod.index),
-        )
+            self._forget(key)
+            return Snapshot(subject, decided, jobs=jobs, tuning=self._tuning)
+        pods = await self._pods_of(key, subject, look)
         with _reading("get evalruns"):
-            evaluation = await self._evaluation(key, subject)
+            evaluation = await self._evaluation(key, subject, look)
         return Snapshot(
             subject,
             decided,
-            jobs=views,
+            jobs=jobs,
             pods=pods,
-            reports=await self._logs.read(key, pods),
-            events=await self._events(key, subject, jobs, pods) if _waits_for_something(views, pods) else (),
-            nodes=await self._inventory() if _depends_on_nodes(views, pods) else None,
+            reports=await self._logs.read(key, pods, look),
+            events=await self._waited_for(key, subject, list(jobs.values()), pods, look),
+            nodes=await self._inventory() if _depends_on_nodes(jobs, pods) else None,
             occupancy=await self._occupancy.read() if _wants_accelerators(pods) else None,
             evaluation=evaluation,
             tuning=self._tuning,
         )
+
+    async def _jobs_of(self, key: Key, subject: Subject, look: bool) -> dict[str, JobView]:
+        uid = uid_of(subject)
+        if look:
+            return self.store.jobs(uid)
+        mark = self.store.mark()
+        with _reading("list jobs"):
+            listed = await self._client.list("Job", key.namespace, labelSelector=f"{names.LABEL_OWNER_UID}={uid}")
+        self.store.read(uid, "Job", listed, mark)
+        return {job["metadata"]["name"]: job_view(job) for job in listed if owned(job, uid)}
+
+    async def _pods_of(self, key: Key, subject: Subject, look: bool) -> list[PodView]:
+        uid = uid_of(subject)
+        if look:
+            found = self.store.pods(uid)
+        else:
+            mark = self.store.mark()
+            with _reading("list pods"):
+                listed = await self._client.list("Pod", key.namespace, labelSelector=f"{names.LABEL_OWNER_UID}={uid}")
+            self.store.read(uid, "Pod", listed, mark)
+            found = [pod_view(pod) for pod in listed if of_a_job(pod)]
+        return sorted(found, key=lambda pod: (pod.created, pod.started or pod.created, pod.index))
+
+    async def _plan(self, key: Key, subject: Subject, manifest: Mapping[str, Any]) -> Plan | Refusal:
+        policy = self.policy.current
+        if isinstance(subject, EvalRun):  # it depends on the jobs that it names
+            return plan(subject, self._settings, await self._jobs(subject), policy)
+        metadata = manifest["metadata"]
+        accepted = subject.status is not None and holds(subject.status.conditions, "Accepted")
+        told = [metadata.get(name) for name in ("uid", "generation", "labels", "annotations")]
+        basis = (told, manifest.get("spec"), accepted, id(policy))
+        return self._planned.get(key, basis, lambda: plan(subject, self._settings, {}, policy))
 
     async def _jobs(self, subject: Subject) -> Jobs:
         """Return the FineTuneJobs that an EvalRun names."""
@@ -113,22 +177,34 @@ class Gatherer:
                 found[name] = None
         return found
 
-    async def _evaluation(self, key: Key, subject: Subject) -> EvalRun | None:
+    async def _evaluation(self, key: Key, subject: Subject, look: bool) -> EvalRun | None:
         if not isinstance(subject, FineTuneJob) or not (subject.status and subject.status.evaluation):
             return None
+        found = self.store.look(Key("EvalRun", key.namespace, subject.status.evaluation)) if look else None
         try:
-            found = await self._client.get("EvalRun", key.namespace, subject.status.evaluation)
+            found = found or await self._client.get("EvalRun", key.namespace, subject.status.evaluation)
         except NotFound:
             return None
         parsed = parse(found)
-        return parsed if isinstance(parsed, EvalRun) and _owned(found, uid_of(subject)) else None
+        return parsed if isinstance(parsed, EvalRun) and owned(found, uid_of(subject)) else None
 
-    async def _events(self, key: Key, subject: Subject, jobs: list[Document], pods: list[PodView]) -> list[EventView]:
+    async def _waited_for(
+        self, key: Key, subject: Subject, jobs: list[JobView], pods: list[PodView], look: bool
+    ) -> list[EventView]:
+        """Return the events about what is waited for; what was read last is good enough for a look."""
+        if not _waits_for_something(jobs, pods):
+            self._told.pop(key, None)
+            return []
+        if not look:
+            self._told[key] = await self._events(key, subject, jobs, pods)
+        return self._told.get(key, [])
+
+    async def _events(self, key: Key, subject: Subject, jobs: list[JobView], pods: list[PodView]) -> list[EventView]:
         """Return the events about whatever keeps the newest pod from starting; none when they may not be listed."""
-        about = [pods[-1].uid] if pods else [job["metadata"]["uid"] for job in jobs[-1:]]
+        about = [pods[-1].uid] if pods else [job.uid or "" for job in jobs[-1:]]
         about += await self._unbound_claim(key, subject)
         selectors = [f"involvedObject.uid={uid}" for uid in about]
-        queued = next((job for job in reversed(jobs) if job_view(job).suspended and job_view(job).queue), None)
+        queued = next((job for job in reversed(jobs) if job.suspended and job.queue), None)
         if queued is not None:
             selectors.append("involvedObject.kind=Workload")
         found: list[EventView] = []
@@ -168,23 +244,14 @@ class Gatherer:
         return nodes
 
 
-def _owned(child: Document, uid: str) -> bool:
-    """Tell a child from a copy that somebody made of it, labels and all."""
-    return any(reference["uid"] == uid for reference in child["metadata"].get("ownerReferences", []))
-
-
-def _of_a_job(pod: Document) -> bool:
-    return any(reference["kind"] == "Job" for reference in pod["metadata"].get("ownerReferences", []))
-
-
-def _is_workload_of(event: Document, job: Document | None) -> bool:
+def _is_workload_of(event: Document, job: JobView | None) -> bool:
     """Kueue names the Workload of a Job job-<name>-<hash>."""
-    prefix = f"job-{job['metadata']['name']}-" if job is not None else ""
+    prefix = f"job-{job.name}-" if job is not None else ""
     return bool(prefix) and str(event["involvedObject"].get("name", "")).startswith(prefix)
 
 
-def _waits_for_something(jobs: Mapping[str, JobView], pods: list[PodView]) -> bool:
-    if any(job.suspended for job in jobs.values()):
+def _waits_for_something(jobs: list[JobView], pods: list[PodView]) -> bool:
+    if any(job.suspended for job in jobs):
         return True
     return any(not pod.ended and not pod.running for pod in pods) or (bool(jobs) and not pods)
 

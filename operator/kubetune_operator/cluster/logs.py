@@ -28,13 +28,14 @@ class LogReader:
         self._reports.pop(key, None)
         self._read_at.pop(key, None)
 
-    async def read(self, key: Key, pods: Sequence[PodView]) -> dict[str, Reports]:
-        """Return the reports of each pod that has run."""
+    async def read(self, key: Key, pods: Sequence[PodView], look: bool = False) -> dict[str, Reports]:
+        """Return the reports of each pod that has run; one that has just started has nothing to say to a mere look."""
         known, read_at = self._reports.get(key, {}), self._read_at.get(key, {})
         fresh: dict[str, Reports] = {}
         for pod in pods:
             report = known.get(pod.name)
-            if self._is_due(pod, report, read_at.get(pod.uid)):
+            starts = look and not pod.ended and pod.uid not in read_at
+            if not starts and self._is_due(pod, report, read_at.get(pod.uid)):
                 report = read_reports(await self._tail(key, pod), report)
                 read_at[pod.uid] = time.monotonic()
             if report is not None:

@@ -57,7 +57,7 @@ class Flapping(Watcher):
     def __init__(self, ends: int) -> None:
         metrics = Metrics()
         client: Any = None
-        super().__init__(SETTINGS, client, Trigger(lambda key: None, metrics), metrics)
+        super().__init__(SETTINGS, client, Trigger(lambda key, look=False, first=False: None, metrics), metrics)
         self.ends = ends
 
     async def _watch(self) -> BaseException | None:

@@ -38,7 +38,7 @@ class Working:
 async def test_a_key_added_many_times_is_worked_on_once() -> None:
     seen: Counter[Key] = Counter()
 
-    async def work(key: Key) -> None:
+    async def work(key: Key, look: bool) -> None:
         seen[key] += 1
 
     working = Working(work)
@@ -54,7 +54,7 @@ async def test_a_key_is_never_worked_on_by_two_workers_and_never_forgotten() -> 
     at_once, most, passes = 0, 0, 0
     release = asyncio.Event()
 
-    async def work(key: Key) -> None:
+    async def work(key: Key, look: bool) -> None:
         nonlocal at_once, most, passes
         at_once, passes = at_once + 1, passes + 1
         most = max(most, at_once)
@@ -74,7 +74,7 @@ async def test_a_key_is_never_worked_on_by_two_workers_and_never_forgotten() -> 
 async def test_a_pass_that_fails_is_tried_again_until_it_works() -> None:
     tries = 0
 
-    async def work(key: Key) -> None:
+    async def work(key: Key, look: bool) -> None:
         nonlocal tries
         tries += 1
         if tries < 3:
@@ -88,7 +88,7 @@ async def test_a_pass_that_fails_is_tried_again_until_it_works() -> None:
 async def test_a_bug_in_one_key_does_not_stop_the_others() -> None:
     seen: set[Key] = set()
 
-    async def work(key: Key) -> None:
+    async def work(key: Key, look: bool) -> None:
         seen.add(key)
         if key == A:
             raise ZeroDivisionError
@@ -102,7 +102,7 @@ async def test_a_bug_in_one_key_does_not_stop_the_others() -> None:
 async def test_the_first_conflict_is_tried_again_at_once() -> None:
     tries: list[float] = []
 
-    async def work(key: Key) -> None:
+    async def work(key: Key, look: bool) -> None:
         tries.append(asyncio.get_running_loop().time())
         if len(tries) == 1:
             raise Conflict(409, "Conflict", "changed")
@@ -114,7 +114,7 @@ async def test_the_first_conflict_is_tried_again_at_once() -> None:
 
 
 async def test_back_off_doubles_with_jitter_and_is_bounded() -> None:
-    queue = WorkQueue(lambda key: asyncio.sleep(0))
+    queue = WorkQueue(lambda key, look: asyncio.sleep(0))
     delays = [queue._delay(A, RuntimeError()) for _ in range(20)]
     assert 0.1 <= delays[0] <= 0.2
     assert 30 <= delays[-1] <= 60
@@ -125,7 +125,7 @@ async def test_back_off_doubles_with_jitter_and_is_bounded() -> None:
 async def test_the_earliest_of_several_deadlines_counts() -> None:
     passes = 0
 
-    async def work(key: Key) -> None:
+    async def work(key: Key, look: bool) -> None:
         nonlocal passes
         passes += 1
 
@@ -139,7 +139,7 @@ async def test_the_earliest_of_several_deadlines_counts() -> None:
 async def test_what_a_pass_returns_is_its_next_deadline() -> None:
     passes = 0
 
-    async def work(key: Key) -> float:
+    async def work(key: Key, look: bool) -> float:
         nonlocal passes
         passes += 1
         return 0.01
@@ -152,7 +152,7 @@ async def test_what_a_pass_returns_is_its_next_deadline() -> None:
 async def test_a_pass_that_hangs_is_a_standstill() -> None:
     started = asyncio.Event()
 
-    async def work(key: Key) -> None:
+    async def work(key: Key, look: bool) -> None:
         started.set()
         await asyncio.Event().wait()
 
@@ -164,7 +164,7 @@ async def test_a_pass_that_hangs_is_a_standstill() -> None:
 
 
 async def test_keys_that_nobody_works_on_are_a_standstill() -> None:
-    queue = WorkQueue(lambda key: asyncio.sleep(0))
+    queue = WorkQueue(lambda key, look: asyncio.sleep(0))
     queue.add(A)
     await until(lambda: queue.stalled_seconds() > 0.02)
 
@@ -172,7 +172,7 @@ async def test_keys_that_nobody_works_on_are_a_standstill() -> None:
 async def test_a_long_queue_that_moves_is_no_standstill() -> None:
     passes = 0
 
-    async def work(key: Key) -> None:
+    async def work(key: Key, look: bool) -> None:
         nonlocal passes
         passes += 1
         await asyncio.sleep(0.02)
@@ -189,7 +189,7 @@ async def test_a_long_queue_that_moves_is_no_standstill() -> None:
 async def test_a_wedged_pass_shows_in_the_age_of_the_oldest_key() -> None:
     started = asyncio.Event()
 
-    async def work(key: Key) -> None:
+    async def work(key: Key, look: bool) -> None:
         started.set()
         await asyncio.Event().wait()
 
@@ -204,7 +204,7 @@ async def test_a_wedged_pass_shows_in_the_age_of_the_oldest_key() -> None:
 async def test_a_queue_that_is_shut_keeps_each_key_once_and_works_on_none() -> None:
     seen: list[Key] = []
 
-    async def work(key: Key) -> None:
+    async def work(key: Key, look: bool) -> None:
         seen.append(key)
 
     async with Working(work) as queue:
@@ -230,7 +230,7 @@ async def test_a_key_that_may_not_be_written_is_kept_without_a_failure(monkeypat
     monkeypatch.setattr("kubetune_operator.queue._NOT_LEADER_DELAY", 0.01)
     passes, failures = 0, []
 
-    async def work(key: Key) -> None:
+    async def work(key: Key, look: bool) -> None:
         nonlocal passes
         passes += 1
         if passes < 3:

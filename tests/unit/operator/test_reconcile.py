@@ -6,9 +6,11 @@ from unittest.mock import ANY
 import pytest
 
 from kubetune_api import names
+from kubetune_operator.cluster import gather
 from kubetune_operator.cluster.gather import Gatherer
 from kubetune_operator.cluster.keys import Key
 from kubetune_operator.cluster.recorder import Recorder
+from kubetune_operator.cluster.store import KINDS
 from kubetune_operator.errors import Conflict, api_error
 from kubetune_operator.reconcile import Reconciler
 from kubetune_operator.telemetry.metrics import Metrics
@@ -157,10 +159,10 @@ async def test_an_attempt_is_counted_once_although_the_status_is_written_twice()
 async def test_an_object_that_changed_meanwhile_is_read_again() -> None:
     cluster = InMemory(job_manifest())
     reconciler = operator(cluster)
-    gather = reconciler.gatherer.snapshot
+    snapshot = reconciler.gatherer.snapshot
 
-    async def meanwhile(key: Key, manifest: Any, *more: Any) -> Any:
-        found = await gather(key, manifest, *more)
+    async def meanwhile(key: Key, manifest: Any, look: bool) -> Any:
+        found = await snapshot(key, manifest)
         cluster.put(cluster.objects["FineTuneJob", "team", "bot"])
         return found
 
@@ -219,3 +221,121 @@ async def test_a_run_without_trouble_takes_few_writes() -> None:
         "PersistentVolumeClaim": 1,
         "Job": 2,
     }
+
+
+class Counted(InMemory):
+    """Counts what is read, and gives versions that grow over all objects, as an API server does."""
+
+    def __init__(self, *objects: Manifest) -> None:
+        self.reads: list[str] = []
+        self._version = 100
+        super().__init__(*objects)
+
+    def put(self, manifest: Any) -> Manifest:
+        stored = super().put(manifest)
+        self._version += 1
+        stored["metadata"]["resourceVersion"] = str(self._version)
+        return stored
+
+    async def get(self, kind: str, namespace: str, name: str) -> Manifest:
+        self.reads.append(kind)
+        return await super().get(kind, namespace, name)
+
+    async def list(self, kind: str, namespace: str | None, **selectors: str) -> list[Manifest]:
+        self.reads.append(kind)
+        return await super().list(kind, namespace, **selectors)
+
+    async def merge(self, *arguments: Any) -> Manifest:
+        before = list(self.reads)
+        answer = await super().merge(*arguments)
+        self.reads = before
+        return answer
+
+
+def watched(cluster: Counted) -> Reconciler:
+    """Return an operator whose watches have shown the cluster as it is."""
+    reconciler = operator(cluster)
+    store = reconciler.gatherer.store
+    for manifest in cluster.objects.values():
+        if manifest["kind"] in KINDS:
+            store.put(manifest)
+    for kind in KINDS:
+        store.listed(kind, None, [entry["metadata"]["uid"] for entry in cluster.of(kind)], store.mark())
+    return reconciler
+
+
+async def test_the_first_job_is_made_without_reading_and_only_for_the_version_that_was_seen() -> None:
+    cluster = Counted(job_manifest())
+    reconciler = watched(cluster)
+    await reconciler.reconcile(KEY, look=True)
+    assert ("create", "Job", PREPARE) in cluster.writes
+    assert cluster.reads == []
+    changed = Counted(job_manifest())
+    reconciler = watched(changed)
+    changed.put(changed.objects["FineTuneJob", "team", "bot"] | {"spec": {}})
+    with pytest.raises(Conflict):
+        await reconciler.reconcile(KEY, look=True)
+    assert changed.writes == []
+
+
+async def test_what_we_wrote_ourselves_is_known_and_a_look_at_it_reads_and_writes_nothing() -> None:
+    cluster = Counted(job_manifest())
+    reconciler = watched(cluster)
+    await reconciler.reconcile(KEY, look=True)
+    store = reconciler.gatherer.store
+    assert [store.put(cluster.objects[kind, "team", name]) for kind, name in ((KEY.kind, "bot"), ("Job", PREPARE))] == [
+        False,
+        False,
+    ]
+    settled = list(cluster.writes)
+    await reconciler.reconcile(KEY, look=True)
+    assert (cluster.reads, cluster.writes) == ([], settled)
+
+
+async def test_nothing_is_made_or_ended_by_a_look_alone() -> None:
+    """The store has not heard of a Job that is there: by the looks of it, one is to be made."""
+    cluster = Counted(job_manifest())
+    await watched(cluster).reconcile(KEY)
+    settled = list(cluster.writes)
+    behind = watched(cluster)
+    behind.gatherer.store.drop(cluster.objects["Job", "team", PREPARE])
+    await behind.reconcile(KEY, look=True)
+    assert {"FineTuneJob", "Job", "Pod"} <= set(cluster.reads)
+    assert [write for write in cluster.writes if write not in settled] == []
+
+
+async def test_a_run_that_ended_is_read_before_that_is_told() -> None:
+    cluster = Counted(job_manifest())
+    await watched(cluster).reconcile(KEY)
+    job = cluster.objects["Job", "team", PREPARE]
+    cluster.put(job | {"status": {"conditions": [{"type": "Complete", "status": "True"}]}})
+    cluster.put(finished_pod("prepare", 0))
+    await watched(cluster).reconcile(KEY, look=True)
+    assert {"FineTuneJob", "Job", "Pod"} <= set(cluster.reads)
+    assert ("create", "Job", TRAIN) in cluster.writes
+
+
+async def test_whatever_the_watches_wake_up_is_read_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster = Counted(job_manifest())
+    reconciler = watched(cluster)
+    await reconciler.reconcile(KEY, look=True)
+    monkeypatch.setattr(gather, "_READ_AFTER", 0.0)
+    await reconciler.reconcile(KEY, look=True)
+    assert {"FineTuneJob", "Job", "Pod"} <= set(cluster.reads)
+
+
+async def test_while_the_watches_list_everything_is_read() -> None:
+    cluster = Counted(job_manifest())
+    reconciler = watched(cluster)
+    reconciler.gatherer.store.list_begins("Pod", None)
+    await reconciler.reconcile(KEY, look=True)
+    assert {"FineTuneJob", "Job", "Pod"} <= set(cluster.reads)
+
+
+async def test_a_status_that_somebody_cleared_makes_no_second_job() -> None:
+    cluster = Counted(job_manifest())
+    await watched(cluster).reconcile(KEY)
+    cluster.put({name: part for name, part in cluster.objects[KEY.kind, "team", "bot"].items() if name != "status"})
+    await watched(cluster).reconcile(KEY, look=True)
+    assert cluster.reads != []
+    assert len(cluster.of("Job")) == 1

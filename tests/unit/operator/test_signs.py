@@ -10,14 +10,18 @@ from typing import Any
 import pytest
 
 from kubetune_operator import runtime, signs
+from kubetune_operator.handlers import Listing, Seen
 from kubetune_operator.signs import Signs
 
 JOBS: Any = {"resource": SimpleNamespace(plural="jobs"), "namespace": None}
-ADDED = {"type": "ADDED", "object": {}}
+ADDED = {"type": "ADDED", "object": {"kind": "Job", "metadata": {"resourceVersion": "7"}}}
+SEEN = {"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": "7"}}}
+"""What is left of an event for Kopf."""
 
 
-async def streamed(monkeypatch: pytest.MonkeyPatch, heard: Signs, *events: Any) -> list[Any]:
-    """Return what Kopf gets of a stream; an exception among the events is raised there."""
+async def streamed(monkeypatch: pytest.MonkeyPatch, heard: Signs, *events: Any) -> tuple[list[Any], list[Any]]:
+    """Return what Kopf gets of a stream, and what is taken; an exception among the events is raised there."""
+    taken: list[Any] = []
 
     async def stream(**_: Any) -> AsyncIterator[Any]:
         for event in events:
@@ -32,14 +36,17 @@ async def streamed(monkeypatch: pytest.MonkeyPatch, heard: Signs, *events: Any) 
     monkeypatch.setattr(signs, "_watch_objs", stream)
     monkeypatch.setattr(signs, "_pause", at_once)
     monkeypatch.setattr(signs.streams, "watch_objs", original)
-    signs.listen(heard)
-    return [event async for event in signs.streams.watch_objs(**JOBS)]
+    monkeypatch.setattr(signs.streams.fetching, "fetch_objs", signs._fetch_objs)
+    signs.listen(heard, taken.append)
+    return [event async for event in signs.streams.watch_objs(**JOBS)], taken
 
 
 async def test_events_pass_and_are_signs(monkeypatch: pytest.MonkeyPatch) -> None:
     heard = Signs()
     assert heard.ages() == {}
-    assert await streamed(monkeypatch, heard, ADDED, ADDED) == [ADDED, ADDED]
+    left, taken = await streamed(monkeypatch, heard, ADDED, ADDED)
+    assert left == [SEEN, SEEN]
+    assert taken == [Seen("ADDED", "Job", ADDED["object"])] * 2
     assert heard.ages()["jobs"] < 1
 
 
@@ -52,8 +59,28 @@ async def test_events_pass_and_are_signs(monkeypatch: pytest.MonkeyPatch) -> Non
     ],
 )
 async def test_whatever_breaks_a_stream_has_kopf_list_anew(monkeypatch: pytest.MonkeyPatch, trouble: Any) -> None:
-    events = await streamed(monkeypatch, Signs(), ADDED, trouble, ADDED)
-    assert events == [ADDED, {"type": "ERROR", "object": {"code": 410}}]
+    events, taken = await streamed(monkeypatch, Signs(), ADDED, trouble, ADDED)
+    assert len(taken) == 1
+    assert events == [SEEN, {"type": "ERROR", "object": {"code": 410}}]
+
+
+async def test_a_list_is_taken_as_a_whole_and_kopf_gets_its_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    pages: Any = [[{"kind": "Job", "metadata": {"uid": uid}}] for uid in "ab"]
+
+    async def fetch(**_: Any) -> AsyncIterator[Any]:
+        for page in pages:
+            yield page, "9"
+
+    taken: list[Any] = []
+    original = signs.streams.fetching.fetch_objs
+    monkeypatch.setattr(signs, "_fetch_objs", fetch)
+    monkeypatch.setattr(signs.streams.fetching, "fetch_objs", original)
+    monkeypatch.setattr(signs.streams, "watch_objs", signs.streams.watch_objs)
+    signs.listen(Signs(), taken.append)
+    jobs: Any = {"resource": SimpleNamespace(plural="jobs", kind="Job"), "namespace": "team"}
+    assert [each async for each in signs.streams.fetching.fetch_objs(**jobs)] == [([], "9"), ([], "9")]
+    seen = [Seen("ADDED", "Job", page[0]) for page in pages]
+    assert taken == [Listing("Job", "team"), *seen, Listing("Job", "team", ["a", "b"], "9")]
 
 
 async def test_a_watch_that_breaks_again_and_again_waits_longer(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,10 @@ class Seen:
     def __init__(self) -> None:
         self.keys: list[Key] = []
         self.metrics = Metrics()
-        self.trigger = Trigger(self.keys.append, self.metrics)
+        self.trigger = Trigger(self.add, self.metrics)
+
+    def add(self, key: Key, look: bool = False, first: bool = False) -> None:
+        self.keys.append(key)
 
     def runs(self, phase: str) -> float | None:
         return self.metrics.registry.get_sample_value("kubetune_runs", {"kind": "FineTuneJob", "phase": phase})
@@ -53,7 +56,7 @@ def test_an_object_that_runs_is_counted_by_whoever_sees_it() -> None:
 
 def test_a_follower_keeps_no_key_that_another_has_settled() -> None:
     dropped: list[Key] = []
-    trigger = Trigger(lambda key: None, Metrics(), dropped.append)
+    trigger = Trigger(lambda key, look=False, first=False: None, Metrics(), dropped.append)
     trigger.see(job_manifest())
     assert dropped == []
     trigger.see(job_manifest(OVER))

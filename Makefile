@@ -11,6 +11,8 @@ GENERATED := crds/finetunejobs.yaml crds/evalruns.yaml charts/kubetune/templates
   charts/kubetune/values.schema.json charts/kubetune/README.md docs/api.md docs/settings.md docs/metrics.md
 IMAGES ?= kubetune
 TAG ?= $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+# Many tests wait for a cluster: two at once take little more than half the time, also on two cores.
+WORKERS ?= 2
 BUILDER ?= $(firstword $(foreach tool,docker podman buildah,$(if $(shell command -v $(tool)),$(tool))))
 
 # A virtual environment can serve several checkouts (VENV=/somewhere make test): ours come first on the path.
@@ -46,7 +48,7 @@ quickstart: $(DATA)/$(MODEL) $(DATA)/train.jsonl  ## Tune a small model here, on
 	$(VENV)/bin/kubetune local run --again examples/quickstart/finetunejob.yaml
 
 test: $(STAMP)  ## Run the tests (both worlds when KUBEBUILDER_ASSETS names a control plane)
-	$(PY) -m pytest
+	$(PY) -m pytest -n $(WORKERS) --dist loadfile
 
 generate: $(STAMP)  ## Write every generated file anew: CRDs, chart, reference pages
 	$(PY) -m kubetune_api.crdgen crds

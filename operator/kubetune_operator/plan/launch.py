@@ -11,6 +11,7 @@ KILLED = 137
 TERMINATED = 143
 QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 
+
 @dataclass(frozen=True)
 class Launch:
     """A Job to make, with what it needs; made again under the same name until it exists."""

@@ -17,8 +17,9 @@ from e2e.harness.shell import ROOT, program, run
 
 BASE = "docker.io/library/python:3.12-slim"
 DEBIAN = "localhost/kubetune/e2e-base:1"
-# The last one spares the image a Perl that would only merge folders.
 PACKAGES = "python3,python3-venv,ca-certificates,usr-is-merged"
+#: What merged folders when the system was laid out; 45 MB that nothing needs afterwards.
+PERL = 'usrmerge perl "libperl5*" "perl-modules*"'
 BUILD_SECONDS = 1200.0
 _ENVIRON = {"BUILDAH_ISOLATION": os.environ.get("BUILDAH_ISOLATION", "chroot")}
 #: What pip calls its options, and which of them name files or folders.
@@ -89,6 +90,7 @@ class Builder:
             root = self.folder / "base.tar"
             trim = [f"--dpkgopt=path-exclude=/usr/share/{each}/*" for each in ("doc", "man", "locale", "info")]
             trim.append('--aptopt=APT::Install-Recommends "false"')
+            trim.append(f'--customize-hook=chroot "$1" apt-get purge -q -y --autoremove {PERL}')
             trim.append("--customize-hook=rm -rf $1/var/lib/apt/lists/* $1/var/cache/*")
             command = [program("mmdebstrap"), "--variant=apt", f"--include={PACKAGES}", *trim, "bookworm", str(root)]
             run(*command, seconds=BUILD_SECONDS)

@@ -16,6 +16,8 @@ EVALUATION: JSON = {
     "comparison": {"resamples": 400},
     "gates": [{"name": "learnt", "metric": "surprise/perplexity", "improvesBy": "0"}],
 }
+#: With the base image; there is no deep-learning library in it.
+OPERATOR_MEGABYTES = 250
 
 
 def assert_trained_once(world: World, name: str) -> None:
@@ -39,6 +41,11 @@ def jobs_of(world: World, name: str) -> list[str]:
 def attempts_of(job: JSON) -> list[JSON]:
     """Return the attempts at training."""
     return [each for each in job["status"].get("attempts", []) if each["stage"] == "train"]
+
+
+def test_the_image_of_the_operator_is_small(world: World) -> None:
+    assert world.operator.megabytes <= OPERATOR_MEGABYTES
+    world.note(f"{world.operator.megabytes:.0f} MB")
 
 
 def test_a_tuned_model_is_compared_with_its_base_and_reported(world: World) -> None:

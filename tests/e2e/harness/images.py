@@ -16,7 +16,7 @@ from urllib.parse import unquote, urlparse
 from e2e.harness.shell import ROOT, program, run
 
 BASE = "docker.io/library/python:3.12-slim"
-DEBIAN = "localhost/kubetune/e2e-base:1"
+DEBIAN = "localhost/kubetune/e2e-base:2"
 PACKAGES = "python3,python3-venv,ca-certificates,usr-is-merged"
 #: What merged folders when the system was laid out; 45 MB that nothing needs afterwards.
 PERL = 'usrmerge perl "libperl5*" "perl-modules*"'

@@ -107,7 +107,7 @@ class Trigger:
     def _see(self, manifest: Mapping[str, Any], look: bool, known: bool) -> None:
         key, status = key_of(manifest), manifest.get("status") or {}
         self._metrics.see_phase(key, status.get("phase"))
-        if is_settled(manifest):
+        if is_settled(manifest) and not self.store.unstopped(manifest["metadata"].get("uid", "")):
             self._settled(key)
         elif not known:
             self._enqueue(key, look=look, first=not status.get("runs"))

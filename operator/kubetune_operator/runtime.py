@@ -47,6 +47,7 @@ class Parts:
     resync: Resync
     metrics: Metrics
     policy: PolicyFile
+    store: Store
 
 
 async def run(settings: Settings, stop: asyncio.Event) -> None:
@@ -56,7 +57,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         CannotStart: there is no cluster to work in, or the pages cannot be served.
     """
     parts = await _assemble(settings)
-    app = application(parts.metrics, lambda: _show(parts), lambda: alive(parts), lambda: parts.resync.problem)
+    app = application(parts.metrics, lambda: _show(parts), lambda: alive(parts), lambda: ready(parts))
     runner = None
     try:
         if settings.http_bind:
@@ -95,7 +96,7 @@ async def _assemble(settings: Settings) -> Parts:
         namespace = lease_namespace(settings.lease_namespace)
         elector = Elector(client, gate, settings.lease_name, namespace, own_name(settings.replica_name))
     resync = Resync(client, settings, trigger, metrics)
-    return Parts(client, gate, elector, queue, watcher, resync, metrics, gatherer.policy)
+    return Parts(client, gate, elector, queue, watcher, resync, metrics, gatherer.policy, store)
 
 
 async def _run_parts(parts: Parts, workers: int, stop: asyncio.Event) -> None:
@@ -149,6 +150,13 @@ def silent(watcher: Watcher, client: Client) -> float | None:
     return age if age > SILENT_AFTER and client.answered_seconds_ago() < age - SILENT_AFTER / 2 else None
 
 
+def ready(parts: Parts) -> str | None:
+    """Return why the operator does not see the cluster yet; None once it was read and every watch has listed."""
+    if parts.resync.problem is not None or parts.store.was_complete:
+        return parts.resync.problem
+    return "the watches have not listed yet: see the log, and whether the CRDs are there and the Role lets it watch"
+
+
 def alive(parts: Parts) -> str | None:
     """Return why the process should be restarted; None while the queue moves and the watches run."""
     queue, watcher = parts.queue, parts.watcher
@@ -156,6 +164,9 @@ def alive(parts: Parts) -> str | None:
         return f"nothing has moved for {queue.stalled_seconds():.0f} s"
     if watcher.down_since is not None and time.monotonic() - watcher.down_since > WEDGED_AFTER:
         return "the watches are down"
+    answers = parts.client.answered_seconds_ago() < SILENT_AFTER
+    if not parts.store.was_complete and answers and time.monotonic() - watcher.began_at > WEDGED_AFTER:
+        return "the watches never began"
     if watcher.signs.stuck_seconds() > WEDGED_AFTER:
         return f"the loop of the watches has not turned for {watcher.signs.stuck_seconds():.0f} s"
     if (age := silent(watcher, parts.client)) is not None and age > WEDGED_AFTER:

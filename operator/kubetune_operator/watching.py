@@ -89,6 +89,7 @@ class Watcher:
         self._metrics = metrics
         self._stop = threading.Event()
         self.signs = Signs()
+        self.began_at = time.monotonic()
         self.down_since: float | None = time.monotonic()
         """When the watches stopped; None once they have run for a while: those that end again and again are down."""
 

@@ -16,7 +16,7 @@ from urllib.request import getproxies
 import aiohttp
 import yaml
 
-from ..errors import ApiError, ApiUnreachable, CannotStart, api_error
+from ..errors import ApiError, ApiUnreachable, CannotStart, NotFound, api_error
 from .gate import Gate, always_open
 from .pace import Pace
 
@@ -122,8 +122,18 @@ class Client:
         try:
             await self._json("DELETE", kind, _path(kind, namespace, name), options)
         except ApiError as error:
-            if error.code not in (404, 409):
+            if error.code == 404:
+                return
+            # 409 is either: it is another object by now, which is fine; or: try again.
+            if error.code != 409 or await self._is(kind, namespace, name, uid):
                 raise
+
+    async def _is(self, kind: str, namespace: str, name: str, uid: str | None) -> bool:
+        try:
+            found = await self.get(kind, namespace, name)
+        except NotFound:
+            return False
+        return uid in (None, found["metadata"]["uid"])
 
     async def log(self, namespace: str, pod: str, container: str, tail: int) -> str:
         """Return the last lines of a container's log."""

@@ -169,7 +169,8 @@ class Elector:
         now = self._clock()
         if self._missing_since is None:
             self._missing_since = now
-        free_at = self._missing_since + 1.5 * self._timing.retry
+        # Whoever led by it makes it again within a retry, or has stopped writing when it could not renew for so long.
+        free_at = self._missing_since + self._timing.renew
         if self._seen is not None and self._seen.holder not in ("", self.identity):
             free_at = self._seen.at + self._seen.duration
         if now < free_at and self._gate.remaining() <= 0:

@@ -66,8 +66,11 @@ class Limits:
         """Return the plan, waiting when the namespace has no room for another run."""
         namespace = subject.metadata.namespace
         limit = self._policy.current.limit_of(namespace)
-        mine = usage_of(subject, ended=None)
-        if limit is None or isinstance(decided, Refusal) or owned(subject) or not mine.waiting:
+        if limit is None or isinstance(decided, Refusal) or owned(subject):
+            return decided
+        # The stored status may still name a job that was waited for: the plan knows that it has its result.
+        mine = usage_of(subject, ended=None, ready=decided.waiting is None)
+        if not mine.waiting:
             return decided
         known = self._namespaces[namespace]
         async with known.lock:

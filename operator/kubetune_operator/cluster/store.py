@@ -54,6 +54,10 @@ class Store:
         self._listed: set[tuple[str, str | None]] = set()
         self._entries: dict[Where, _Entry] = {}
         self._children: dict[str, dict[Where, _Entry]] = {}
+        self._running: dict[str, set[Where]] = {}
+        """Jobs that are not over, by the UID of their owner, be it settled or not."""
+        self.was_complete = False
+        """Whether the watches have listed everything, be it once."""
         self._settled: set[str] = set()
         """UIDs of runs of which something was dropped: about those one reads, should they ever go on."""
         self._gone: dict[str, int] = {}
@@ -110,6 +114,8 @@ class Store:
         if where[0] in _SUBJECTS:
             self._keep_subject(entry, manifest)
             return True
+        if where[0] == "Job" and owned(manifest, entry.owner):
+            self._note_job(where, entry.owner, job_view(manifest))
         if entry.owner and entry.owner not in self._settled:
             entry.view = _view(manifest, entry.owner)
             self._children.setdefault(entry.owner, {})[where] = entry
@@ -135,6 +141,7 @@ class Store:
         self._floors[kind, namespace] = version
         if self._wanted <= self._listed:
             self._complete.set()
+            self.was_complete = True
         there, lost = set(uids), []
         for where, entry in list(self._entries.items()):
             if where[0] != kind or (namespace is not None and where[1] != namespace):
@@ -168,6 +175,10 @@ class Store:
         """Return the pods of an object's Jobs."""
         return [view for view in self._views(uid) if isinstance(view, PodView)]
 
+    def unstopped(self, uid: str) -> bool:
+        """Return whether a Job of an object goes on: of one that is over, it is still to be stopped."""
+        return uid in self._running
+
     def childless(self, uid: str) -> bool:
         """Return whether no child of an object was seen, while all are watched."""
         return self.complete and uid not in self._settled and not self._children.get(uid)
@@ -183,6 +194,12 @@ class Store:
         for child in self._children.pop(entry.uid, {}).values():
             child.view = None
 
+    def _note_job(self, where: Where, owner: str, job: JobView) -> None:
+        running = self._running.setdefault(owner, set())
+        (running.discard if job.finished or job.deleted else running.add)(where)
+        if not running:
+            del self._running[owner]
+
     def _floor(self, where: Where) -> int:
         kind, namespace, _ = where
         return max(self._floors.get((kind, None), 0), self._floors.get((kind, namespace), 0))
@@ -196,6 +213,10 @@ class Store:
     def _remove(self, where: Where, entry: _Entry) -> None:
         self._changes += 1
         del self._entries[where]
+        if (running := self._running.get(entry.owner)) is not None:
+            running.discard(where)
+            if not running:
+                del self._running[entry.owner]
         self._bury(entry.uid, entry.version)
         if where[0] in _SUBJECTS:
             self._settled.discard(entry.uid)

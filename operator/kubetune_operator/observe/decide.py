@@ -52,6 +52,8 @@ def _told(situation: Situation, snapshot: Snapshot) -> Situation:
     failure = snapshot.failures[0]
     if situation.step in (Step.SUCCEEDED, Step.FAILED, Step.REFUSED):
         return replace(situation, requeue_after=_AGAIN_AFTER)
+    if situation.step is Step.SUSPENDING:  # it stays asked to stop, whatever keeps us from stopping it
+        return replace(situation, reason=failure.reason, message=failure.message, requeue_after=_AGAIN_AFTER)
     return replace(
         situation, step=Step.WAITING, reason=failure.reason, message=failure.message, requeue_after=_AGAIN_AFTER
     )

@@ -4,6 +4,7 @@ from datetime import datetime
 
 from kubetune_api.evalrun import EvalRun
 
+from ..plan import Refusal
 from .attempts import Ledger
 from .situation import Actions, Situation, Step
 from .snapshot import Snapshot
@@ -17,6 +18,8 @@ def evaluating(snapshot: Snapshot, account: Ledger, now: datetime) -> Situation 
         return None
     run, suspend = snapshot.evaluation, snapshot.subject.spec.suspend
     if run is None:
+        if isinstance(snapshot.plan, Refusal):
+            return _situation(Step.FAILED, snapshot.plan.reason, snapshot.plan.message)
         if suspend:
             return _situation(Step.SUSPENDED, "Suspended", "suspended before the evaluation; set suspend: false")
         return _situation(Step.EVALUATING, "Evaluating", "the EvalRun is on its way", create=True)

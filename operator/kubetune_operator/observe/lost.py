@@ -47,8 +47,12 @@ def _is_lost(pod: PodView, snapshot: Snapshot, now: datetime) -> bool:
     if pod.ended or pod.deleted is None or pod.node is None:
         return False
     grace = timedelta(seconds=snapshot.tuning.node_lost_grace)
-    silent = snapshot.nodes is not None and not answers(pod.node, snapshot.nodes)
-    since = pod.stop_asked if silent and pod.stop_asked is not None else pod.deleted
+    since = pod.deleted
+    if snapshot.nodes is not None and not answers(pod.node, snapshot.nodes):
+        node = next((each for each in snapshot.nodes if each.name == pod.node), None)
+        # A node that missed a few beats may still run a pod that has its grace, and writes its checkpoint.
+        moments = (pod.stop_asked, node.silent_since if node is not None else None)
+        since = min(since, max((moment for moment in moments if moment is not None), default=since))
     return now - since > grace
 
 

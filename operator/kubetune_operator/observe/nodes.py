@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 from kubetune_api.fields import quantity_value
 
 from ..plan.accelerators import VENDORS, vendor_of
+from .timestamps import parse_time
 
 
 @dataclass(frozen=True)
@@ -19,6 +21,8 @@ class NodeView:
     allocatable: Mapping[str, str]
     unschedulable: bool = False
     ready: bool = True
+    silent_since: datetime | None = None
+    """When it was no longer ready."""
     taints: Sequence[Mapping[str, str]] = field(default_factory=tuple)
 
     def amount(self, resource: str) -> Decimal:
@@ -43,13 +47,15 @@ class NodeView:
 def node_view(node: Mapping[str, Any]) -> NodeView:
     """Return the view of a node."""
     spec, status = node.get("spec", {}), node.get("status", {})
-    conditions = {entry["type"]: entry["status"] for entry in status.get("conditions", [])}
+    found = {entry["type"]: entry for entry in status.get("conditions", [])}.get("Ready", {})
+    ready, changed = found.get("status", "True") == "True", found.get("lastTransitionTime")
     return NodeView(
         name=node["metadata"]["name"],
         labels=node["metadata"].get("labels", {}),
         allocatable=status.get("allocatable") or status.get("capacity", {}),
         unschedulable=bool(spec.get("unschedulable")),
-        ready=conditions.get("Ready", "True") == "True",
+        ready=ready,
+        silent_since=parse_time(changed) if changed and not ready else None,
         taints=tuple(spec.get("taints", [])),
     )
 

@@ -31,8 +31,8 @@ class RunUsage:
     ended: datetime | None = None
 
 
-def usage_of(subject: Subject, *, ended: datetime | None) -> RunUsage:
-    """Return what a run uses, as its stored status tells."""
+def usage_of(subject: Subject, *, ended: datetime | None, ready: bool = False) -> RunUsage:
+    """Return what a run uses, as its stored status tells; `ready` when what it waited for is there by now."""
     status, metadata = subject.status, subject.metadata.model_extra or {}
     conditions = {entry.type: entry for entry in (status.conditions if status else [])}
     over = any(name in conditions and conditions[name].status == "True" for name in ("Failed", "Succeeded"))
@@ -41,7 +41,8 @@ def usage_of(subject: Subject, *, ended: datetime | None) -> RunUsage:
     resting = running is not None and running.reason == "Suspended"
     resting = resting and (progressing is None or progressing.status != "True")
     started = not over and bool(status and status.epoch) and not resting
-    blocked = progressing is not None and progressing.reason in ("WaitingForFineTuneJob", "FineTuneJobNotFound")
+    reason = progressing.reason if progressing is not None and not ready else ""
+    blocked = reason in ("WaitingForFineTuneJob", "FineTuneJobNotFound")
     return RunUsage(
         subject.metadata.name,
         uid_of(subject),

@@ -26,6 +26,7 @@ def health(
         queue=SimpleNamespace(stalled_seconds=lambda: stalled),
         watcher=SimpleNamespace(down_since=since, signs=signs),
         client=SimpleNamespace(answered_seconds_ago=lambda: answered),
+        store=SimpleNamespace(was_complete=True),
     )
     return alive(parts)
 

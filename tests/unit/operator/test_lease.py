@@ -74,7 +74,7 @@ class Town:
     async def lead(self) -> None:
         """Make the first replica lead, as at a first installation."""
         await self.first.elector.step()
-        self.pass_(3)
+        self.pass_(10)
         await self.first.elector.step()
         await self.second.elector.step()
         assert self.first.writes()
@@ -243,7 +243,7 @@ async def test_an_answer_that_was_lost_after_the_write_makes_no_second_leader(at
         await town.lead()
     else:
         await town.first.elector.step()
-        town.pass_(3)
+        town.pass_(10)
     town.server.answers_lost = 1
     await town.first.elector.step()
     await town.run(4, town.first, town.second)

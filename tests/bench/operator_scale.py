@@ -115,6 +115,7 @@ async def rate(bench: Bench) -> JSON:
     """Make jobs at a steady rate; their pods run on until the end."""
     size = bench.size
     await bench.operator.start()
+    await bench.operator.leads()
     offset, load = await _settled(bench), psutil.cpu_times()
     began, late, used = time.monotonic(), 0.0, bench.operator.cpu_seconds()
     calls, already = bench.operator.requests(), len(bench.kubelet.owners)

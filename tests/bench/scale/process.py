@@ -47,6 +47,23 @@ class MeasuredOperator:
         await asyncio.to_thread(self._process.start, command, environ, self._ready, 120)
         return time.monotonic() - began
 
+    async def leads(self, seconds: float = 60) -> None:
+        """Wait until it may write: where nobody has led before, it waits for one who may.
+
+        Raises:
+            TimeoutError: it does not lead.
+        """
+        for _ in range(int(2 * seconds)):
+            if "kubetune_leader 1.0" in await asyncio.to_thread(self._page):
+                return
+            await asyncio.sleep(0.5)
+        raise TimeoutError(f"the operator does not lead after {seconds:.0f} s")
+
+    def _page(self) -> str:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self._port}/metrics", timeout=30) as answer:
+            text: str = answer.read().decode()
+        return text
+
     async def stop(self) -> None:
         """SIGTERM, and wait until it is gone."""
         await asyncio.to_thread(self._process.terminate)
@@ -82,8 +99,7 @@ class MeasuredOperator:
 
     def requests(self) -> Counter[str]:
         """Return how many calls of which kind it has made, by its own metrics."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self._port}/metrics", timeout=30) as answer:
-            text = answer.read().decode()
+        text = self._page()
         found: Counter[str] = Counter()
         for _, kind, verb, value in _CALLS.findall(text):
             found[f"{verb} {kind}"] += int(float(value))

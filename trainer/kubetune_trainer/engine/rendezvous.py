@@ -103,6 +103,10 @@ class Meeting:
         address = self._address(stop, deadline)
         store = self._open(address, stop, deadline)
         self._sign_in(store, stop, deadline)
+        self._store = store
+        # From here on: one that signed in and ended while the group is made would be waited for as long as a group may.
+        beats = dist.TCPStore(address, place.port, None, False, _STORE, wait_for_workers=False)  # type: ignore[attr-defined]
+        threading.Thread(target=self._watch, args=(beats,), name="gang", daemon=True).start()
         backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
         with self.waiting():
             try:
@@ -112,9 +116,6 @@ class Meeting:
                 )
             except RuntimeError as error:
                 raise PeerLost(self.story(str(error))) from error
-        self._store = store
-        beats = dist.TCPStore(address, place.port, None, False, _STORE, wait_for_workers=False)  # type: ignore[attr-defined]
-        threading.Thread(target=self._watch, args=(beats,), name="gang", daemon=True).start()
 
     def __enter__(self) -> Meeting:
         return self

@@ -178,12 +178,23 @@ def test_a_pod_that_freezes_ends_the_others_in_bounded_time(job: Job) -> None:
 
 
 def test_a_pod_that_does_not_come_is_named(job: Job) -> None:
-    gang = Gang(job, nodes=3, patch="rendezvous.Meeting.meet.__defaults__ = (5.0,)")
-    gang.pods[1].kill()
+    absent = "os.environ['JOB_COMPLETION_INDEX'] == '1' and os._exit(1)"
+    gang = Gang(job, nodes=3, patch=f"{absent}; rendezvous.Meeting.meet.__defaults__ = (20.0,)")
     codes = gang.codes()
     assert (codes[0], codes[2]) == (70, 70), gang.log(0)
     assert gang.final(0).reason == "PeerMissing"
     assert "of 3 processes, 1 did not come to gang-0.gang:" in gang.final(0).message
+
+
+def test_a_pod_that_ends_while_the_group_is_made_is_not_waited_for(job: Job) -> None:
+    dies = (
+        "import torch.distributed as dist; rendezvous.SILENCE_SECONDS, rendezvous.BEAT_SECONDS = 6.0, 0.5; "
+        "dist.init_process_group = (lambda *_, **__: os._exit(1)) "
+        "if os.environ['JOB_COMPLETION_INDEX'] == '1' else dist.init_process_group"
+    )
+    gang = Gang(job, patch=dies)
+    assert gang.codes() == [75, 1], gang.logs()
+    assert gang.final(0).reason == "PeerLost"
 
 
 def test_gradients_that_are_not_finite_in_one_process_end_all_with_78(job: Job) -> None:

@@ -8,16 +8,13 @@ import kopf
 
 from kubetune_api import GROUP, VERSION, names
 
-from .cluster.keys import Key, key_of, owner_key
+from .cluster.keys import SUBJECTS, Key, key_of, owner_key
 from .cluster.store import Store
 from .observe.terminal import is_settled
 from .telemetry.metrics import Metrics
 
 OURS = {names.LABEL_MANAGED_BY: names.MANAGED_BY}
 """Labels of the Jobs and Pods that are watched."""
-
-
-_OBJECTS = ("FineTuneJob", "EvalRun")
 
 
 @dataclass(frozen=True)
@@ -69,7 +66,7 @@ class Trigger:
         """Something was seen by a watch."""
         if isinstance(event, Listing):
             self._list(event)
-        elif event.kind in _OBJECTS:
+        elif event.kind in SUBJECTS:
             (self.lose if event.type == "DELETED" else self.see)(event.manifest)
         else:
             (self.lose_child if event.type == "DELETED" else self.see_child)(event.manifest)

@@ -6,7 +6,7 @@ import logging
 import random
 
 from .cluster.client import Client
-from .cluster.keys import Key, key_of
+from .cluster.keys import SUBJECTS, Key, key_of
 from .errors import OperatorError
 from .handlers import Trigger
 from .settings import Settings
@@ -14,7 +14,6 @@ from .telemetry.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 
-_KINDS = ("FineTuneJob", "EvalRun")
 _RETRY_SECONDS = 5.0
 
 
@@ -59,7 +58,7 @@ class Resync:
         """
         found: set[Key] = set()
         known, look, mark = self._metrics.known(), self._look, self._trigger.store.mark()
-        for kind in _KINDS:
+        for kind in SUBJECTS:
             for namespace in self._settings.namespaces or (None,):
                 async for manifest in self._client.pages(kind, namespace):
                     found.add(key_of(manifest))

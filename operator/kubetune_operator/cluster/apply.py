@@ -12,6 +12,7 @@ from ..plan import Refusal
 from ..plan.owner import owner_of
 from ..settings import Settings
 from .client import Client, Document
+from .store import owned
 
 Made = Callable[[Document], object]
 """Told of each object that was made, as the API server answered."""
@@ -64,7 +65,7 @@ async def _is_kept(client: Client, child: Document, uid: str) -> bool:
         found = await client.get(child["kind"], child["metadata"]["namespace"], child["metadata"]["name"])
     except NotFound:
         return False
-    return uid in _owners(found)
+    return owned(found, uid)
 
 
 async def _create_all(client: Client, children: Sequence[Document], uid: str, made: Made) -> ApplyFailure | None:
@@ -96,15 +97,11 @@ async def _foreign(client: Client, child: Document, uid: str) -> ApplyFailure | 
         found = await client.get(kind, metadata["namespace"], metadata["name"])
     except NotFound:
         return ApplyFailure("Deleting", f"{kind} {metadata['name']} is just being deleted")
-    if uid in _owners(found):
+    if owned(found, uid):
         return None
     whose = f"{kind} {metadata['name']} exists and belongs to another"
     message = f"{whose}; it is left as it is. Delete or rename it: `kubectl delete {kind.lower()} {metadata['name']}`"
     return ApplyFailure("NameConflict", message)
-
-
-def _owners(child: Document) -> list[str]:
-    return [reference["uid"] for reference in child["metadata"].get("ownerReferences", [])]
 
 
 def _forbidden(child: Document, message: str) -> tuple[str, str]:

@@ -26,6 +26,7 @@ from .limits import Limits
 from .logs import LogReader
 from .memo import Memo
 from .occupancy import OccupancyReader
+from .shared import SharedRead
 from .store import Store, of_a_job, owned, trimmed
 
 _NODES_FRESH = 10.0
@@ -56,7 +57,7 @@ class Gatherer:
             hopeless_after=settings.hopeless_after_seconds,
         )
         self._occupancy = OccupancyReader(client, settings)
-        self._nodes: tuple[float, list[NodeView] | None] = (-_NODES_FRESH, None)
+        self._nodes = SharedRead(self._inventory, _NODES_FRESH)
 
     def may_look(self, key: Key) -> bool:
         """Return whether what the watches have shown of an object will do, for now."""
@@ -126,7 +127,7 @@ class Gatherer:
             pods=pods,
             reports=await self._logs.read(key, pods, look),
             events=await self._waited_for(key, subject, list(jobs.values()), pods, look),
-            nodes=await self._inventory() if _depends_on_nodes(jobs, pods) else None,
+            nodes=await self._nodes.get() if _depends_on_nodes(jobs, pods) else None,
             occupancy=await self._occupancy.read() if _wants_accelerators(pods) else None,
             evaluation=evaluation,
             tuning=self._tuning,
@@ -164,10 +165,8 @@ class Gatherer:
         basis = (told, manifest.get("spec"), accepted, id(policy))
         return self._planned.get(key, basis, lambda: plan(subject, self._settings, {}, policy))
 
-    async def _jobs(self, subject: Subject) -> Jobs:
+    async def _jobs(self, subject: EvalRun) -> Jobs:
         """Return the FineTuneJobs that an EvalRun names."""
-        if not isinstance(subject, EvalRun):
-            return {}
         found: dict[str, FineTuneJob | None] = {}
         for name in awaited(subject.spec.candidates):
             try:
@@ -229,19 +228,8 @@ class Gatherer:
             return []
         return [claim["metadata"]["uid"]] if claim.get("status", {}).get("phase") == "Pending" else []
 
-    async def _inventory(self) -> list[NodeView] | None:
-        """Return the nodes, or None when the operator may not list them."""
-        read_at, nodes = self._nodes
-        if time.monotonic() - read_at < _NODES_FRESH:
-            return nodes
-        try:
-            nodes = [node_view(node) for node in await self._client.list("Node", None)]
-        except ApiError as error:
-            if error.code != 403:
-                raise
-            nodes = None
-        self._nodes = (time.monotonic(), nodes)
-        return nodes
+    async def _inventory(self) -> list[NodeView]:
+        return [node_view(node) for node in await self._client.list("Node", None)]
 
 
 def _is_workload_of(event: Document, job: JobView | None) -> bool:

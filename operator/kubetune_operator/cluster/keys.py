@@ -5,6 +5,9 @@ from typing import Any, NamedTuple
 
 from kubetune_api import API_VERSION, names
 
+SUBJECTS = ("FineTuneJob", "EvalRun")
+"""Kinds that keys name."""
+
 
 class Key(NamedTuple):
     """The object to look at."""

@@ -12,6 +12,7 @@ from ..plan import Plan, Refusal, Subject, parse
 from ..plan.limits import RunUsage, applied, owned, usage_of
 from ..policy_file import PolicyFile
 from .client import Client
+from .keys import SUBJECTS
 
 _FRESH = 3.0
 _REMEMBERED = 1000
@@ -87,7 +88,7 @@ class Limits:
 
     async def _list(self, namespace: str) -> list[RunUsage]:
         runs = []
-        for kind in ("FineTuneJob", "EvalRun"):
+        for kind in SUBJECTS:
             for manifest in await self._client.list(kind, namespace):
                 run = parse(manifest)
                 if not isinstance(run, Refusal) and not owned(run):

@@ -1,6 +1,5 @@
 """Who holds the accelerators: the pods of every run that the operator may see, and the estimates of their ends."""
 
-import time
 from collections.abc import Iterable
 from datetime import datetime
 
@@ -11,6 +10,7 @@ from ..observe.occupancy import Holder, Occupancy, holders
 from ..observe.timestamps import parse_time
 from ..settings import Settings
 from .client import Client
+from .shared import SharedRead
 
 _FRESH = 30.0
 _ASKED = 20
@@ -22,26 +22,17 @@ class OccupancyReader:
     def __init__(self, client: Client, settings: Settings) -> None:
         self._client = client
         self._namespaces: list[str | None] = list(settings.namespaces) or [None]
-        self._known: tuple[float, Occupancy | None] = (-_FRESH, None)
+        self._shared = SharedRead(self._read, _FRESH)
 
     async def read(self) -> Occupancy | None:
         """Return who holds accelerators, or None when pods may not be listed."""
-        read_at, known = self._known
-        if time.monotonic() - read_at >= _FRESH:
-            known = await self._read()
-            self._known = (time.monotonic(), known)
-        return known
+        return await self._shared.get()
 
-    async def _read(self) -> Occupancy | None:
+    async def _read(self) -> Occupancy:
         mine = {"labelSelector": f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY}"}
         found: list[Holder] = []
-        try:
-            for namespace in self._namespaces:
-                found += holders(await self._client.list("Pod", namespace, **mine))
-        except ApiError as error:
-            if error.code != 403:
-                raise
-            return None
+        for namespace in self._namespaces:
+            found += holders(await self._client.list("Pod", namespace, **mine))
         return Occupancy(found).ending(await self._ends(found))
 
     async def _ends(self, found: Iterable[Holder]) -> dict[str, datetime]:

@@ -19,10 +19,9 @@ from ..observe import JobView, job_view
 from ..observe.pods import PodView, pod_view
 from ..observe.terminal import is_settled
 from .client import Document
-from .keys import Key
+from .keys import SUBJECTS, Key
 
-KINDS = ("FineTuneJob", "EvalRun", "Job", "Pod")
-_SUBJECTS = ("FineTuneJob", "EvalRun")
+KINDS = (*SUBJECTS, "Job", "Pod")
 _REMEMBERED = 4096
 _LIST_SECONDS = 5.0
 _NO_VERSION = -1
@@ -111,7 +110,7 @@ class Store:
         self._changes += 1
         entry = _Entry(uid, version, self._changes, metadata.get("labels", {}).get(names.LABEL_OWNER_UID, ""))
         self._entries[where] = entry
-        if where[0] in _SUBJECTS:
+        if where[0] in SUBJECTS:
             self._keep_subject(entry, manifest)
             return True
         if where[0] == "Job" and owned(manifest, entry.owner):
@@ -148,7 +147,7 @@ class Store:
                 continue
             if entry.at <= mark and entry.uid not in there:
                 self._remove(where, entry)
-                lost.append(Key(*where) if kind in _SUBJECTS else self._owner(entry))
+                lost.append(Key(*where) if kind in SUBJECTS else self._owner(entry))
         return [key for key in lost if key is not None]
 
     def read(self, uid: str, kind: str, manifests: Iterable[Mapping[str, Any]], mark: int) -> None:
@@ -206,7 +205,7 @@ class Store:
 
     def _owner(self, entry: _Entry) -> Key | None:
         for where, other in self._entries.items():
-            if where[0] in _SUBJECTS and other.uid == entry.owner:
+            if where[0] in SUBJECTS and other.uid == entry.owner:
                 return Key(*where)
         return None
 
@@ -218,7 +217,7 @@ class Store:
             if not running:
                 del self._running[entry.owner]
         self._bury(entry.uid, entry.version)
-        if where[0] in _SUBJECTS:
+        if where[0] in SUBJECTS:
             self._settled.discard(entry.uid)
         elif children := self._children.get(entry.owner):
             children.pop(where, None)

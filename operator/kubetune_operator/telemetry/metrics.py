@@ -5,13 +5,12 @@ from collections.abc import Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from ..cluster.keys import Key
+from ..cluster.keys import SUBJECTS, Key
 from ..errors import ApiError, ApiUnreachable
 from ..observe import Status
 from ..observe.terminal import condition, is_terminal
 from .reasons import bounded
 
-_KINDS = ("FineTuneJob", "EvalRun")
 _PHASES = ("Pending", "Preparing", "Queued", "Training", "Evaluating", "Succeeded", "Failed", "Suspended")
 _RUN_BUCKETS = (10, 30, 60, 300, 900, 3600, 3 * 3600, 6 * 3600, 12 * 3600, 86400, 3 * 86400)
 _CALL_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -25,7 +24,7 @@ class Metrics:
         self._phases: dict[Key, str] = {}
         self._entered: dict[Key, tuple[str, float]] = {}
         self._runs = Gauge("kubetune_runs", "Runs by phase", ["kind", "phase"], registry=registry)
-        for kind in _KINDS:
+        for kind in SUBJECTS:
             for phase in _PHASES:
                 self._runs.labels(kind, phase).set(0)
         self._finished = Counter(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from functools import partial
@@ -14,10 +13,8 @@ import pytest
 from chaos.harness.arena import Arena, arena
 from chaos.harness.nursery import Nursery
 from cluster.harness.process import environment
-from cluster.harness.under_test import install_definitions
+from cluster.harness.under_test import running
 from cluster.harness.worlds import CONTROL_PLANE, EMBEDDED, World, missing_programs, world_named
-from kubetune_local.client import KubeClient
-from kubetune_local.kubeconfig import load_kubeconfig
 
 SLICE, SHORT, FULL = "slice", "short", "full"
 Prepare = Callable[..., AbstractAsyncContextManager[Arena]]
@@ -53,18 +50,8 @@ def chaos_world(
     name = request.config.getoption("--cluster") or (EMBEDDED if length == SLICE else CONTROL_PLANE)
     if name == CONTROL_PLANE and (missing := missing_programs()):
         pytest.fail(f"the scenarios need {', '.join(missing)}: let KUBEBUILDER_ASSETS name a folder with them")
-    made = world_named(name, tmp_path_factory.mktemp(name.replace("/", "-")))
-    try:
-        made.start()
-        asyncio.run(_install(made))
+    with running(world_named(name, tmp_path_factory.mktemp(name.replace("/", "-")))) as made:
         yield made
-    finally:
-        made.stop()
-
-
-async def _install(world: World) -> None:
-    async with KubeClient(load_kubeconfig(world.kubeconfig)) as client:
-        await install_definitions(client)
 
 
 @pytest.fixture(scope="session")

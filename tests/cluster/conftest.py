@@ -1,13 +1,12 @@
 """One suite in three worlds: `--cluster=embedded`, `--cluster=control-plane`, or a context of the kubeconfig."""
 
-import asyncio
 import secrets
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
 from cluster.harness.operator import Operator
-from cluster.harness.under_test import ClusterUnderTest, install_definitions
+from cluster.harness.under_test import ClusterUnderTest, running
 from cluster.harness.worlds import ASSETS, CONTROL_PLANE, World, chosen_worlds, missing_programs, world_named
 from kubetune_local.client import NAMESPACES, SERVICE_ACCOUNTS, KubeClient
 from kubetune_local.kubeconfig import load_kubeconfig
@@ -37,18 +36,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.fixture(scope="session")
 def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """A running cluster with our definitions."""
-    made = world_named(request.param, tmp_path_factory.mktemp(request.param.replace("/", "-")))
-    try:
-        made.start()
-        asyncio.run(_prepare(made))
+    with running(world_named(request.param, tmp_path_factory.mktemp(request.param.replace("/", "-")))) as made:
         yield made
-    finally:
-        made.stop()
-
-
-async def _prepare(world: World) -> None:
-    async with KubeClient(load_kubeconfig(world.kubeconfig)) as client:
-        await install_definitions(client)
 
 
 @pytest.fixture(scope="session")

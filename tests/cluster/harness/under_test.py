@@ -6,7 +6,8 @@ import asyncio
 import json
 import os
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -17,6 +18,7 @@ from cluster.harness.worlds import LocalWorld, World, kubectl_path
 from kubetune_api import names
 from kubetune_api.crdgen import KINDS, custom_resource_definition
 from kubetune_local.client import CLAIMS, CONFIGMAPS, CRDS, EVENTS, JOBS, NODES, PODS, ApiError, KubeClient, Resource
+from kubetune_local.kubeconfig import load_kubeconfig
 
 JSON = dict[str, Any]
 T = TypeVar("T")
@@ -194,3 +196,19 @@ async def _served(client: KubeClient, resource: Resource) -> None:
             await asyncio.sleep(0.05)
         else:
             return
+
+
+@contextmanager
+def running(made: World) -> Iterator[World]:
+    """Bring a world up with our definitions, and take it down in the end."""
+
+    async def install() -> None:
+        async with KubeClient(load_kubeconfig(made.kubeconfig)) as client:
+            await install_definitions(client)
+
+    try:
+        made.start()
+        asyncio.run(install())
+        yield made
+    finally:
+        made.stop()

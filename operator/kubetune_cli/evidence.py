@@ -8,6 +8,7 @@ from kubetune_api import names
 from kubetune_operator.observe.nodes import NodeView, node_view
 from kubetune_operator.observe.occupancy import Occupancy, holders
 from kubetune_operator.observe.pods import pod_view
+from kubetune_operator.observe.terminal import is_over
 
 from .access import GROUP_PATH, ApiError, Cluster
 from .figures import moment
@@ -55,7 +56,7 @@ class Reader:
         pods = sorted(self._list("pods", f"{self._core}/pods", mine), key=_age)
         jobs = sorted(self._list("jobs", f"{self._batch}/jobs", mine), key=_age)
         found = Evidence(run, self._evaluation(run), jobs, pods, unread=self.unread)
-        if _is_over(run):
+        if is_over(run):
             found.events = self._events(found)
             return found
         found.claims = self._claims(mine, pods)
@@ -170,8 +171,3 @@ def _age(obj: Object) -> tuple[str, str]:
 
 def _owners(obj: Object) -> list[Object]:
     return list(obj["metadata"].get("ownerReferences") or [])
-
-
-def _is_over(run: Object) -> bool:
-    conditions = (run.get("status") or {}).get("conditions") or []
-    return any(each["type"] in ("Succeeded", "Failed") and each["status"] == "True" for each in conditions)

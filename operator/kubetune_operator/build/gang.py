@@ -3,7 +3,6 @@
 import hashlib
 
 from kubetune_api import names
-from kubetune_api.run import Stage
 
 from ..plan.plan import Owner, StagePlan
 
@@ -11,8 +10,8 @@ _FIRST_PORT, _PORTS = 20000, 10000
 
 
 def nodes_of(stage_plan: StagePlan) -> int:
-    """Return how many pods a stage has: data is prepared, and models are compared, by one."""
-    return stage_plan.run_file.compute.nodes if stage_plan.stage is Stage.TRAIN else 1
+    """Return how many pods a stage has."""
+    return stage_plan.run_file.compute.nodes
 
 
 def rendezvous_port(owner: Owner, run: int) -> int:

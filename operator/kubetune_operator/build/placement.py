@@ -2,10 +2,10 @@
 
 from typing import Any
 
+from ..plan.launch import QUEUE_LABEL
 from ..plan.plan import Placement
 from .metadata import Manifest
 
-_QUEUE = "kueue.x-k8s.io/queue-name"
 _PRIORITY = "kueue.x-k8s.io/priority-class"
 _TOPOLOGY = {True: "kueue.x-k8s.io/podset-required-topology", False: "kueue.x-k8s.io/podset-preferred-topology"}
 _JOB = "batch.kubernetes.io/job-name"
@@ -13,7 +13,7 @@ _JOB = "batch.kubernetes.io/job-name"
 
 def queue_labels(placement: Placement) -> dict[str, str]:
     """Return the labels by which Kueue takes a Job into its queue."""
-    labels = {_QUEUE: placement.queue_name, _PRIORITY: placement.workload_priority_class}
+    labels = {QUEUE_LABEL: placement.queue_name, _PRIORITY: placement.workload_priority_class}
     return {name: value for name, value in labels.items() if value} if placement.queue_name else {}
 
 

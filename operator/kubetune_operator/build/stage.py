@@ -45,7 +45,6 @@ def _adjusted(plan: Plan, launch: Launch, name: str) -> StagePlan:
         update={
             "epoch": launch.epoch,
             "rendezvous": rendezvous(plan.owner, stage_plan, launch.run, name),
-            "compute": stage_plan.run_file.compute.model_copy(update={"nodes": nodes_of(stage_plan)}),
             "adjustments": Adjustments(micro_batch_divisor=launch.micro_batch_divisor),
         }
     )

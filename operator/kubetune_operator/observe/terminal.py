@@ -22,10 +22,14 @@ def is_terminal(conditions: Sequence[Condition]) -> bool:
     return holds(conditions, "Succeeded") or holds(conditions, "Failed")
 
 
+def is_over(manifest: Mapping[str, Any]) -> bool:
+    """Return whether the run of a manifest is over."""
+    entries = (manifest.get("status") or {}).get("conditions") or []
+    return any(entry.get("type") in ("Succeeded", "Failed") and entry.get("status") == "True" for entry in entries)
+
+
 def is_settled(manifest: Mapping[str, Any]) -> bool:
     """Return whether nothing is left to do about a manifest: its run is over, told of, and not to be deleted."""
     status, spec = manifest.get("status") or {}, manifest.get("spec") or {}
-    entries = status.get("conditions") or []
-    over = any(entry.get("type") in ("Succeeded", "Failed") and entry.get("status") == "True" for entry in entries)
     told = status.get("observedGeneration") == manifest["metadata"].get("generation")
-    return over and told and spec.get("ttlSecondsAfterFinished") is None
+    return is_over(manifest) and told and spec.get("ttlSecondsAfterFinished") is None

@@ -93,16 +93,10 @@ def write_json(path: Path, document: Any) -> None:
 
 def write_text(path: Path, text: str, *, errors: str = "strict") -> None:
     """Write a file whole or not at all; `errors` as in `open`."""
-    part = _aside(path)
-    try:
-        with part.open("w", encoding="utf-8", errors=errors) as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        may_write()
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with _replacing(path) as part, part.open("w", encoding="utf-8", errors=errors) as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
     sync_folder(path.parent)
 
 
@@ -122,9 +116,16 @@ def open_anew(path: Path) -> TextIO:
 
 def disown(path: Path) -> None:
     """Give a file to this process alone: an earlier one that has it open goes on in a file without a name."""
+    with _replacing(path) as part:
+        shutil.copyfile(path, part)
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """Yield a file to write aside; it takes the place of `path` when nothing was raised."""
     part = _aside(path)
     try:
-        shutil.copyfile(path, part)
+        yield part
         may_write()
         part.replace(path)
     finally:

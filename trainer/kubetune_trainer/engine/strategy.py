@@ -68,6 +68,10 @@ class Alone:
         """Return what the first process makes of it, to all; its errors are everybody's."""
         return work()
 
+    def each(self, work: Callable[[], T]) -> T:
+        """Return what each process makes of it for itself, the others after the first one."""
+        return work()
+
 
 class DataParallel(Alone):
     """Several processes, each with the whole model."""
@@ -88,18 +92,11 @@ class DataParallel(Alone):
 
     def count(self, number: int) -> int:
         """Return the sum of a number over all processes."""
-        total = torch.tensor(number, dtype=torch.int64)
-        self._reduce(total)
-        return int(total)
+        return self._agreed(number, "SUM")
 
     def least(self, number: int) -> int:
         """Return the least of a number over all processes."""
-        import torch.distributed as dist
-
-        found = torch.tensor(number, dtype=torch.int64)
-        with self._talking():
-            dist.all_reduce(found, dist.ReduceOp.MIN)
-        return int(found)
+        return self._agreed(number, "MIN")
 
     def add(self, tensors: Sequence[Tensor]) -> None:
         """Add tensors of one dtype up over all processes, in place, some at a time."""
@@ -133,11 +130,22 @@ class DataParallel(Alone):
         result: T = made
         return result
 
-    def _reduce(self, tensor: Tensor) -> None:
+    def each(self, work: Callable[[], T]) -> T:
+        """Return what each process makes of it for itself, the others after the first one."""
+        made: list[T] = []
+        self.first(lambda: made.append(work()))
+        return made[0] if made else work()
+
+    def _agreed(self, number: int, operation: str) -> int:
+        found = torch.tensor(number, dtype=torch.int64)
+        self._reduce(found, operation)
+        return int(found)
+
+    def _reduce(self, tensor: Tensor, operation: str = "SUM") -> None:
         import torch.distributed as dist
 
         with self._talking():
-            dist.all_reduce(tensor)
+            dist.all_reduce(tensor, getattr(dist.ReduceOp, operation))
 
     @contextlib.contextmanager
     def _talking(self) -> Iterator[None]:

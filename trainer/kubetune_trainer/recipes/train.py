@@ -115,8 +115,7 @@ def _train_or_tell(
     model = run.model
     prepared = open_prepared(workspace.data)
     reporter.say(f"Reading {model.uri}")
-    gang.first(lambda: resolve_model(model, workspace.models) and None)
-    local = resolve_model(model, workspace.models)
+    local = gang.each(lambda: resolve_model(model, workspace.models))
     fingerprint = digest_of([run.config_digest(), prepared.digest, local.revision])
     result = Result(workspace.reports / "training.json", fingerprint)
     keep, owner = run.training.checkpoints.keep, run.run.uid

@@ -17,6 +17,7 @@ clock. The benchmark, the control plane and the operator share the machine. The 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import platform
@@ -39,7 +40,7 @@ from bench.scale.plane import AuditedPlane, missing  # noqa: E402
 from bench.scale.process import MeasuredOperator  # noqa: E402
 from cluster.harness.manifests import fine_tune_job, tasks  # noqa: E402
 from cluster.harness.under_test import EVAL_RUNS, FINE_TUNE_JOBS, ended, install_definitions  # noqa: E402
-from kubetune_local.client import JOBS, NAMESPACES, KubeClient  # noqa: E402
+from kubetune_local.client import JOBS, NAMESPACES, UNREACHABLE, KubeClient  # noqa: E402
 
 JSON = dict[str, Any]
 STAGES_RUN_SECONDS = 1.0
@@ -331,12 +332,15 @@ async def measured(size: Size, chosen: list[str], folder: Path) -> JSON:
 
 async def _clear(client: KubeClient) -> None:
     """Delete what a scenario made, and wait until its pods are gone."""
+    deadline = time.monotonic() + 300
     for resource in (FINE_TUNE_JOBS, EVAL_RUNS):
         for namespace in ("lives", "busy", "many"):
-            await client.request("DELETE", resource.path(namespace))
-    deadline = time.monotonic() + 300
-    while (await client.list(JOBS))[0] or (await client.list(FINE_TUNE_JOBS))[0]:
-        assert time.monotonic() < deadline, "the objects of the scenario before are still there after 300 s"
+            while (await client.list(resource, namespace))[0]:
+                assert time.monotonic() < deadline, "the objects of the scenario before are still there after 300 s"
+                with contextlib.suppress(*UNREACHABLE):  # so many take longer than a call may: the server goes on
+                    await client.request("DELETE", resource.path(namespace))
+    while (await client.list(JOBS))[0]:
+        assert time.monotonic() < deadline, "the Jobs of the scenario before are still there after 300 s"
         await asyncio.sleep(1)
 
 
